@@ -1,0 +1,93 @@
+"""mr2ct-export: a checkpoint becomes a model folder."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("checkpoint", required=False, type=click.Path(path_type=Path))
+@click.option("--untrained", is_flag=True, help="Export a freshly initialised generator, for geometry and speed only.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="The model folder to write.")
+@click.option("--fp16", is_flag=True, help="Also write the half-precision graph, for GPUs.")
+@click.option(
+    "--reference",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="An MR to take the reference slices from; they travel in the model folder. May be given several times.",
+)
+@click.option("--width", default=64, show_default=True, help="With --untrained: channels after the first convolution.")
+@click.option("--seed", default=0, show_default=True, help="With --untrained: of its random weights.")
+@click.option("--overwrite", is_flag=True, help="Replace the model folder if it exists.")
+@click.version_option(package_name="mr2ct")
+def main(
+    checkpoint: Path | None,
+    untrained: bool,
+    out: Path,
+    fp16: bool,
+    reference: tuple[Path, ...],
+    width: int,
+    seed: int,
+    overwrite: bool,
+) -> None:
+    """Turn the MR-to-CT generator of CHECKPOINT into a model folder that mr2ct-run takes.
+
+    Every graph is run over the reference slices and compared with PyTorch fp32 in HU. One that is outside its budget is
+    not written, and the exit code is 1.
+    """
+    if (checkpoint is None) is not untrained:
+        raise click.UsageError("give a CHECKPOINT, or --untrained")
+    if not reference:
+        raise click.UsageError("give --reference MR.nii.gz: an MR of a head to prove the graphs on")
+    from mr2ct.errors import Mr2ctError
+    from mr2ct_training.checkpoint import CheckpointError
+
+    from mr2ct_export.to_onnx import ExportError
+
+    try:
+        refused = _export(checkpoint, out, fp16, reference, width, seed, overwrite)
+    except (Mr2ctError, CheckpointError, ExportError) as error:
+        click.echo(f"mr2ct-export: {error}", err=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        click.echo("mr2ct-export: stopped; nothing was written", err=True)
+        sys.exit(130)
+    for line in refused:
+        click.echo(f"mr2ct-export: {line}", err=True)
+    sys.exit(1 if refused else 0)
+
+
+def _export(
+    checkpoint: Path | None,
+    out: Path,
+    fp16: bool,
+    references: tuple[Path, ...],
+    width: int,
+    seed: int,
+    overwrite: bool,
+) -> tuple[str, ...]:
+    from mr2ct.card import PAPER_SLICES
+    from mr2ct.reading import read_volume
+    from mr2ct_training.checkpoint import load_checkpoint
+
+    from mr2ct_export.folder import export
+    from mr2ct_export.reference import reference_slices
+    from mr2ct_export.untrained import untrained_checkpoint
+
+    source = load_checkpoint(checkpoint) if checkpoint is not None else untrained_checkpoint(width, seed)
+    volumes = [read_volume(path) for path in references]
+    slices = reference_slices(volumes, PAPER_SLICES, source.mr_window, source.mr_to_ct)
+    exported = export(source, slices, out, fp16=fp16, overwrite=overwrite)
+    card = exported.card
+    click.echo(f"{card.name}: {card.generator['parameters']:,} parameters; {card.description}")
+    for c in card.certificates:
+        megabytes = card.files[c.file].bytes / 1e6
+        click.echo(
+            f"  {c.file}  {megabytes:.1f} MB  against PyTorch fp32 over {c.voxels:,} head voxels of {c.slices} slices: "
+            f"mean {c.mean_hu:.2g}, p99.9 {c.p99_9_hu:.2g}, max {c.max_hu:.2g} HU"
+        )
+    click.echo(f"model folder: {out}")
+    return exported.refused

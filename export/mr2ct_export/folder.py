@@ -1,0 +1,145 @@
+"""The model folder, written whole or not at all, every graph in it proved first."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import mr2ct
+import onnx
+from mr2ct.card import PAPER_SLICES, Card, Certificate, FileFacts
+from mr2ct.certificate import certify
+from mr2ct.errors import ModelError, OutputError
+from mr2ct.model import CARD, REFERENCE, Model, Reference, graph_file
+from mr2ct.onnxruntime_backend import OnnxruntimeBackend
+from mr2ct_training.checkpoint import Checkpoint
+
+from mr2ct_export.exact_norm import with_exact_norms
+from mr2ct_export.reference import packed
+from mr2ct_export.to_half import to_half
+from mr2ct_export.to_onnx import INPUT, MAX_BATCH, OPSET, OUTPUT, ExportError, to_onnx
+
+UNTRAINED = "untrained: for geometry and speed only"
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What became of an export: the folder's card, and a line for every graph that was refused."""
+
+    card: Card
+    refused: tuple[str, ...]
+
+
+def export(checkpoint: Checkpoint, reference: Reference, out: Path, *, fp16: bool, overwrite: bool = False) -> Exported:
+    """Write the model folder out: graphs, reference slices, card.
+
+    A graph outside its budget in HU is left out and named in `refused`. Raises ExportError when that is the fp32 graph,
+    the one everything is measured against; OutputError when the place cannot be written.
+    """
+    with _folder_or_nothing(out, overwrite=overwrite) as folder:
+        card = _put(folder, _first_card(checkpoint), REFERENCE, packed(reference))
+        graph = to_onnx(checkpoint.mr_to_ct, card.slices)
+        card, certificate = _put_proved(folder, card, "fp32", with_exact_norms(graph, OPSET), reference)
+        if not certificate.passed:
+            raise ExportError(_refusal(certificate))
+        refused = []
+        if fp16:
+            try:
+                card, certificate = _put_proved(folder, card, "fp16", to_half(graph), reference)
+                refused += [] if certificate.passed else [_refusal(certificate)]
+            except ExportError as error:
+                refused.append(f"{graph_file('fp16')}: not written: {error}")
+        (folder / CARD).write_text(card.to_json(), encoding="utf-8")
+    return Exported(card, tuple(refused))
+
+
+def _first_card(checkpoint: Checkpoint) -> Card:
+    """The card before any file is in the folder."""
+    about, trained = checkpoint.about, checkpoint.training.get("state") == "trained"
+    network = checkpoint.mr_to_ct
+    return Card(
+        name=about.get("name", "generator" if trained else "untrained"),
+        version=about.get("version", "0"),
+        description=about.get("description", "" if trained else UNTRAINED),
+        authors=about.get("authors", ""),
+        data_source=about.get("data_source", "" if trained else "none"),
+        generator={
+            "architecture": f"c7s1, two strided convolutions, {network.config.blocks} residual blocks, two transposed "
+            "convolutions, c7s1, InstanceNorm, tanh",
+            "width": network.config.width,
+            "blocks": network.config.blocks,
+            "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        },
+        training=checkpoint.training,
+        slices=PAPER_SLICES,
+        mr_window=checkpoint.mr_window,
+        ct_window_hu=checkpoint.ct_window_hu,
+        opset=OPSET,
+        max_batch=MAX_BATCH,
+        files={},
+        certificates=(),
+        mr2ct_version=mr2ct.__version__,
+        input_name=INPUT,
+        output_name=OUTPUT,
+    )
+
+
+def _put(folder: Path, card: Card, name: str, content: bytes) -> Card:
+    """Write a file into the folder and its facts into the card."""
+    (folder / name).write_bytes(content)
+    return replace(card, files={**card.files, name: FileFacts(hashlib.sha256(content).hexdigest(), len(content))})
+
+
+def _put_proved(
+    folder: Path, card: Card, precision: str, graph: onnx.ModelProto, reference: Reference
+) -> tuple[Card, Certificate]:
+    """Write a graph, run the reference slices through it, and take it out again when it fails."""
+    name = graph_file(precision)
+    with_graph = _put(folder, card, name, graph.SerializeToString(deterministic=True))
+    try:
+        engine = OnnxruntimeBackend(Model(folder, with_graph), name, "cpu")
+    except ModelError as error:
+        raise ExportError(str(error)) from error
+    certificate = certify(engine, reference, file=name, precision=precision, ct_window_hu=card.ct_window_hu)
+    if not certificate.passed:
+        (folder / name).unlink()
+        return card, certificate
+    return replace(with_graph, certificates=(*card.certificates, certificate)), certificate
+
+
+def _refusal(certificate: Certificate) -> str:
+    errors = ", ".join(
+        f"{name.removesuffix('_hu').replace('_', '.')} {getattr(certificate, name):.3g} HU (at most {limit:g})"
+        for name, limit in certificate.budget_hu.items()
+    )
+    return f"{certificate.file}: not written: too far from PyTorch fp32: {errors}"
+
+
+@contextmanager
+def _folder_or_nothing(out: Path, *, overwrite: bool) -> Iterator[Path]:
+    """A temporary folder beside out that takes its place when the block succeeds. Only a model folder is replaced."""
+    if out.exists() and not (overwrite and (out / CARD).is_file()):
+        remedy = "it is no model folder, so it is not replaced" if overwrite else "--overwrite replaces a model folder"
+        raise OutputError(f"{out}: exists already; {remedy}")
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".partial", dir=out.parent))
+    except OSError as error:
+        raise OutputError(f"{out}: cannot write there: {error.strerror}") from error
+    try:
+        yield folder
+        folder.chmod(0o755)  # mkdtemp's 0700 would hide the model from the other users of a scanner's machine
+        if out.exists():
+            shutil.rmtree(out)
+        os.replace(folder, out)
+    except OSError as error:
+        if isinstance(error, OutputError):
+            raise
+        raise OutputError(f"{out}: not written: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

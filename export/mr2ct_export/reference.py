@@ -1,0 +1,60 @@
+"""Slices to prove engines with, and PyTorch's own answer to them."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from mr2ct.card import MrWindow, SliceGrid
+from mr2ct.errors import VolumeError
+from mr2ct.head import head_mask
+from mr2ct.intensity import mr_limits, to_network
+from mr2ct.modality import refuse_ct
+from mr2ct.model import Reference
+from mr2ct.model_grid import place, to_model_grid
+from mr2ct.volume import Volume
+from torch import nn
+
+SLICES = 6  # over the breadth of a head: 200,000 head voxels, enough for a p99.9, and a file under 3 MB
+LEAST_HEAD = 0.1  # of a slice's pixels; slices through an ear alone say little
+
+
+def reference_slices(
+    volumes: Sequence[Volume], slices: SliceGrid, window: MrWindow, generator: nn.Module, count: int = SLICES
+) -> Reference:
+    """Take count slices evenly over the heads of some MRs, made exactly as the runtime makes them, and run PyTorch.
+
+    The answer is PyTorch's in fp32 on the CPU, one slice at a time. Raises VolumeError when an MR cannot be used.
+    """
+    shares = [count // len(volumes) + (index < count % len(volumes)) for index in range(len(volumes))]
+    parts = [_slices_of(mr, slices, window, share) for mr, share in zip(volumes, shares, strict=True) if share]
+    inputs = np.concatenate([part[0] for part in parts])[:, np.newaxis]
+    generator.eval()
+    with torch.inference_mode():
+        answers = [generator(torch.from_numpy(one[np.newaxis])).numpy() for one in inputs]
+    return Reference(inputs, np.concatenate(answers), np.concatenate([part[1] for part in parts]))
+
+
+def _slices_of(
+    mr: Volume, slices: SliceGrid, window: MrWindow, count: int
+) -> tuple[np.ndarray[tuple[int, ...], np.dtype[np.float32]], np.ndarray[tuple[int, ...], np.dtype[np.bool_]]]:
+    refuse_ct(mr)
+    head = head_mask(mr)
+    limits = mr_limits(window, mr.voxels, head)
+    grid = place(mr.grid, head, slices).grid
+    inputs = to_network(to_model_grid(mr, grid, outside=limits[0]), limits)
+    inside = to_model_grid(Volume(head.astype(np.uint8), mr.grid), grid, outside=0) > 0.5
+    full = np.flatnonzero(inside.mean(axis=(1, 2)) >= LEAST_HEAD)
+    if len(full) == 0:
+        raise VolumeError("the MR for reference slices holds too little head in any sagittal slice")
+    taken = full[np.linspace(0, len(full) - 1, count).round().astype(int)]
+    return inputs[taken], inside[taken]
+
+
+def packed(reference: Reference) -> bytes:
+    """The bytes of reference.npz; the same slices give the same bytes."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, mr=reference.mr, synthetic_ct=reference.synthetic_ct, head=reference.head)
+    return buffer.getvalue()

@@ -1,0 +1,53 @@
+"""Half precision in the graph: convolutions in fp16, everything that sums or squares in fp32.
+
+TensorRT 11 has no fp16 builder flag any more: a network's types are what its graph says. Each convolution gets fp16 weights
+and stands between two Casts; input, output, InstanceNorm, residual sums and tanh stay fp32. InstanceNorm's statistics in
+fp16 are where half-precision CycleGANs go wrong: https://github.com/microsoft/onnxruntime/issues/10079
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from mr2ct_export.to_onnx import ExportError
+
+CONVOLUTIONS = ("Conv", "ConvTranspose")
+
+
+def to_half(graph: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy of an fp32 graph with its convolutions in fp16. Raises ExportError when a weight does not fit in fp16."""
+    half = onnx.ModelProto()
+    half.CopyFrom(graph)
+    weights = {tensor.name: tensor for tensor in half.graph.initializer}
+    nodes: list[onnx.NodeProto] = []
+    for node in half.graph.node:
+        if node.op_type not in CONVOLUTIONS:
+            nodes.append(node)
+            continue
+        for name in node.input[1:]:
+            _halve(weights[name])
+        source, result = node.input[0], node.output[0]
+        node.input[0], node.output[0] = f"{source}_half_for_{node.name}", f"{result}_half"
+        nodes.append(_cast(source, node.input[0], TensorProto.FLOAT16))
+        nodes.append(node)
+        nodes.append(_cast(node.output[0], result, TensorProto.FLOAT))
+    del half.graph.node[:], half.graph.value_info[:]  # the intermediate types have changed; the checker infers them
+    half.graph.node.extend(nodes)
+    onnx.checker.check_model(half, full_check=True)
+    return half
+
+
+def _halve(tensor: onnx.TensorProto) -> None:
+    if tensor.data_type == TensorProto.FLOAT16:
+        return
+    values = numpy_helper.to_array(tensor)
+    largest = float(np.abs(values).max(initial=0.0))
+    if not largest <= np.finfo(np.float16).max:
+        raise ExportError(f"{tensor.name}: a weight of {largest:g} does not fit in fp16; this generator stays fp32")
+    tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), tensor.name))
+
+
+def _cast(source: str, result: str, to: int) -> onnx.NodeProto:
+    return helper.make_node("Cast", [source], [result], name=f"cast_{result}", to=to)

@@ -1,0 +1,40 @@
+"""What can go wrong, as a caller must tell it apart.
+
+    Mr2ctError
+    ├── VolumeError   the input volume cannot be used            exit code 3
+    ├── ModelError    the model folder cannot be trusted         exit code 4
+    ├── DeviceError   the named device or engine is not there    exit code 5
+    └── OutputError   the result could not be written            exit code 6
+
+Every message is one line: what, where, what would work.
+"""
+
+
+class Mr2ctError(Exception):
+    """A failure that is told to the user in one line, without a traceback."""
+
+    exit_code = 1
+
+
+class VolumeError(Mr2ctError, ValueError):
+    """The input volume is damaged, of the wrong kind, or has no usable head in it."""
+
+    exit_code = 3
+
+
+class ModelError(Mr2ctError, ValueError):
+    """The model folder is incomplete, altered, foreign or not certified."""
+
+    exit_code = 4
+
+
+class DeviceError(Mr2ctError, RuntimeError):
+    """The device or the inference engine that was named is not available here."""
+
+    exit_code = 5
+
+
+class OutputError(Mr2ctError, OSError):
+    """The result could not be written; nothing was left behind."""
+
+    exit_code = 6

@@ -1,0 +1,117 @@
+"""The model folder: a card, the graphs it names, and slices to prove an engine with."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mr2ct.card import Card
+from mr2ct.errors import ModelError
+
+CARD = "card.json"
+REFERENCE = "reference.npz"
+LARGEST_CARD = 1 << 20  # bytes; a card is a few thousand
+SHIPPED = Path(__file__).parent / "models" / "untrained-demo"
+
+
+def graph_file(precision: str) -> str:
+    """The file name of the MR-to-CT graph of a precision ("fp32", "fp16", ...)."""
+    return f"mr_to_ct.{precision}.onnx"
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Slices and what PyTorch made of them in fp32.
+
+    mr, synthetic_ct: (N, 1, rows, columns) float32 in [-1, 1].  head: (N, rows, columns) bool.
+    """
+
+    mr: NDArray[np.float32]
+    synthetic_ct: NDArray[np.float32]
+    head: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Model:
+    """An opened model folder, every file of which was what the card says when it was opened."""
+
+    folder: Path
+    card: Card
+
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        """The precisions there is a graph of, by the card's order."""
+        return tuple(name.split(".")[1] for name in self.card.files if name.startswith("mr_to_ct."))
+
+    def read(self, name: str) -> bytes:
+        """The bytes of a file of the folder. Raises ModelError when they are not those the card was written for."""
+        return _read_checked(self.folder, name, self.card)
+
+    def reference(self) -> Reference:
+        """The reference slices. Arrays are loaded without pickle."""
+        where = self.folder / REFERENCE
+        try:
+            with np.load(io.BytesIO(self.read(REFERENCE)), allow_pickle=False) as arrays:
+                reference = Reference(arrays["mr"], arrays["synthetic_ct"], arrays["head"])
+        except (KeyError, ValueError, zipfile.BadZipFile) as error:
+            raise ModelError(f"{where}: not reference slices ({error})") from error
+        shape = (reference.mr.shape[0], 1, self.card.slices.rows, self.card.slices.columns)
+        kinds = (reference.mr.dtype, reference.synthetic_ct.dtype, reference.head.dtype)
+        if kinds != (np.float32, np.float32, np.bool_) or not (
+            reference.mr.shape == reference.synthetic_ct.shape == shape and reference.head.shape == (shape[0], *shape[2:])
+        ):
+            raise ModelError(f"{where}: the arrays do not have the card's shape")
+        return reference
+
+
+def open_model(folder: str | Path | None = None) -> Model:
+    """Open a model folder, None for the one that comes with mr2ct, and check every file of it against its card.
+
+    Raises ModelError when the card is missing or not ours, or a file is missing, altered, or not named in the card.
+    """
+    folder = Path(folder) if folder is not None else SHIPPED
+    if not folder.is_dir():
+        raise ModelError(f"{folder}: no such model folder; mr2ct-export writes one")
+    path = folder / CARD
+    if not path.is_file():
+        raise ModelError(f"{folder}: not a model folder, it has no {CARD}; mr2ct-export writes one")
+    if path.stat().st_size > LARGEST_CARD:
+        raise ModelError(f"{path}: {path.stat().st_size} bytes are no card")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelError(f"{path}: cannot be read ({error})") from error
+    card = Card.from_json(text, str(path))
+    for name in card.files:
+        _read_checked(folder, name, card)
+    foreign = sorted(
+        file.name for file in folder.iterdir() if file.name not in {CARD, *card.files} and not file.name.startswith(".")
+    )
+    if foreign:
+        raise ModelError(f"{folder}: {', '.join(foreign)}: not named in {CARD}; take it out, or export the model again")
+    return Model(folder, card)
+
+
+def _read_checked(folder: Path, name: str, card: Card) -> bytes:
+    facts = card.files.get(name)
+    if facts is None:
+        have = ", ".join(card.files)
+        raise ModelError(f"{folder}: the model has no {name}; it has {have}")
+    path = folder / name
+    if Path(name).name != name or name in (".", "..", CARD):
+        raise ModelError(f"{folder / CARD}: {name!r} is not the name of a file in this folder")
+    if path.is_symlink() and path.resolve().parent != folder.resolve():
+        raise ModelError(f"{path}: a link out of the model folder")
+    try:
+        content = path.read_bytes() if path.stat().st_size == facts.bytes else None
+    except OSError as error:
+        raise ModelError(f"{path}: named in {CARD} but cannot be read ({error.strerror}); copy the model again") from error
+    if content is None or hashlib.sha256(content).hexdigest() != facts.sha256:
+        raise ModelError(f"{path}: altered since it was certified (size or sha256 differs from {CARD}); copy the model again")
+    return content

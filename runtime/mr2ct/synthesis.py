@@ -1,0 +1,96 @@
+"""The trip of a volume: MR in, synthetic CT out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mr2ct.backend import Choice, choose_backend
+from mr2ct.errors import DeviceError
+from mr2ct.head import head_mask
+from mr2ct.intensity import AIR_HU, mr_limits, to_ct, to_hu, to_network
+from mr2ct.modality import refuse_ct
+from mr2ct.model import Model
+from mr2ct.model_grid import from_model_grid, place, to_model_grid
+from mr2ct.stages import Stages
+from mr2ct.volume import Volume
+
+
+@dataclass(frozen=True)
+class SyntheticCT:
+    """A synthetic CT and what is to be told of it.
+
+    volume: int16 HU on the MR's own grid, -1000 outside the head, within [-1024, 3071].
+    head: (k, j, i) bool, the voxels that are not air by definition.
+    beyond: mm of head that the model could not see and that is written as air, by side.
+    mr_limits: the MR values the network saw as -1 and 1.
+    slices: how many went through the engine.  choice: which engine, and why.  seconds: by stage.
+    """
+
+    volume: Volume
+    head: NDArray[np.bool_]
+    beyond: dict[str, float]
+    mr_limits: tuple[float, float]
+    slices: int
+    choice: Choice
+    seconds: dict[str, float]
+
+
+def synthesize(
+    mr: Volume,
+    model: Model,
+    choice: Choice | None = None,
+    *,
+    batch: int | None = None,
+    on_slices: Callable[[int, int], None] | None = None,
+) -> SyntheticCT:
+    """Make a synthetic CT from an MR of a head, on the MR's own grid.
+
+    mr: T1-weighted, any orientation and spacing.  choice: the engine, None for choose_backend(model).  batch: slices a
+    call of it, None for its own.  on_slices(done, all): called after each call.
+    Raises VolumeError when the MR cannot be used, DeviceError when the engine fails, ModelError from choose_backend.
+    """
+    stages = Stages()
+    card = model.card
+    if choice is None:
+        with stages("load"):
+            choice = choose_backend(model)
+    with stages("mask"):
+        refuse_ct(mr)
+        head = head_mask(mr)
+    with stages("grid"):
+        limits = mr_limits(card.mr_window, mr.voxels, head)
+        placement = place(mr.grid, head, card.slices)
+        slices = to_network(to_model_grid(mr, placement.grid, outside=limits[0]), limits)
+    with stages("engine"):
+        output = _through(choice, slices, batch, card.max_batch, on_slices)
+    with stages("back"):
+        hu = from_model_grid(to_hu(output, card.ct_window_hu), placement.grid, mr.grid, outside=AIR_HU)
+        ct = Volume(to_ct(hu, head), mr.grid, mr.header)
+    return SyntheticCT(ct, head, placement.beyond, limits, len(slices), choice, stages.seconds)
+
+
+def _through(
+    choice: Choice,
+    slices: NDArray[np.float32],
+    batch: int | None,
+    max_batch: int,
+    on_slices: Callable[[int, int], None] | None,
+) -> NDArray[np.float32]:
+    """All slices, (slices, rows, columns) in [-1, 1], through the engine, batch at a time; the same shape back."""
+    step = choice.backend.batch if batch is None else batch
+    if not 1 <= step <= max_batch:
+        raise DeviceError(f"a batch of {step} slices; this model takes 1 to {max_batch}")
+    output = np.empty_like(slices)
+    for start in range(0, len(slices), step):
+        taken = slices[start : start + step, np.newaxis]  # (n, 1, rows, columns)
+        answer = choice.backend.run(taken)
+        if not np.isfinite(answer).all():
+            raise DeviceError(f"{choice.backend.description}: NaN or infinity in slices {start} to {start + len(taken) - 1}")
+        output[start : start + step] = answer[:, 0]
+        if on_slices is not None:
+            on_slices(min(start + step, len(slices)), len(slices))
+    return output

@@ -1,0 +1,83 @@
+"""What a training leaves behind for the gate: the MR-to-CT generator and how it is to be fed."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from mr2ct.card import PAPER_CT_WINDOW_HU, FixedWindow, MrWindow, PercentileWindow
+
+from mr2ct_training.generator import Generator, GeneratorConfig
+
+FORMAT = "mr2ct-checkpoint/1"
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that is damaged, a stranger's, or of another architecture; one line."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A generator with what the card has to say of it.
+
+    mr_to_ct: on the CPU, fp32, in eval mode.  mr_window: the MR values or percentiles it was trained on as -1 and 1.
+    ct_window_hu: the HU that -1 and 1 of its output are.  training: facts for the card; "state" is "trained" or
+    "untrained".  about: name, version, description, authors, data_source for the card, as far as known.
+    """
+
+    mr_to_ct: Generator
+    mr_window: MrWindow
+    ct_window_hu: tuple[float, float] = PAPER_CT_WINDOW_HU
+    training: dict[str, Any] = field(default_factory=dict)
+    about: dict[str, str] = field(default_factory=dict)
+
+
+def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
+    """Write a checkpoint, whole or not at all."""
+    kind = "percentile" if isinstance(checkpoint.mr_window, PercentileWindow) else "fixed"
+    content = {
+        "format": FORMAT,
+        "generator": asdict(checkpoint.mr_to_ct.config),
+        "mr_to_ct": checkpoint.mr_to_ct.state_dict(),
+        "mr_window": {"kind": kind, **asdict(checkpoint.mr_window)},
+        "ct_window_hu": list(checkpoint.ct_window_hu),
+        "training": checkpoint.training,
+        "about": checkpoint.about,
+    }
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        torch.save(content, partial)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint without running code from it (weights_only). Raises CheckpointError, one line."""
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such checkpoint")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
+        raise CheckpointError(f"{path}: not a checkpoint, damaged, or holding code: nothing in it was run") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        found = content.get("format") if isinstance(content, dict) else None
+        raise CheckpointError(f"{path}: not a checkpoint of mr2ct-train (format {found!r}, known: {FORMAT!r})")
+    try:
+        network = Generator(GeneratorConfig(**content["generator"]))
+        network.load_state_dict(content["mr_to_ct"])
+        window = dict(content["mr_window"])
+        kind = {"fixed": FixedWindow, "percentile": PercentileWindow}[window.pop("kind")]
+        low, high = content["ct_window_hu"]
+        return Checkpoint(
+            network.eval(), kind(**window), (float(low), float(high)), content["training"], content["about"]
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise CheckpointError(f"{path}: a field is missing or wrong ({error})") from error
+    except RuntimeError as error:  # load_state_dict's word for other shapes or names
+        reason = str(error).strip().splitlines()[-1].strip()
+        raise CheckpointError(f"{path}: weights of another architecture ({reason})") from error
