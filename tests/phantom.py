@@ -118,7 +118,7 @@ ROOFS = _parts("bone 48 30 40 @ 0 -85 -20, 0 -24 -32")  # less what orbits and n
 FOSSAE = _parts("csf 21 19 20 @ 41 -18 3, 47 20 4; 54 39 29 @ 0 48 -1")  # and this
 SKIN = _parts("""
 skin          67 66 44 @ 0 -22 -10; 57 57 40 @ 0 -32 -48                     # face
-skin/jaw      25 27 19 @ 0 -62 -88; 21 44 22 @ 34 -26 -74                    # chin
+skin/jaw      30 27 19 @ 0 -62 -88; 21 44 22 @ 34 -26 -74                    # chin
 skin          59 55 40 @ 0 32 -50, 0 36 -170                                 # neck
 skin          18 15 12 @ 0 -76 26, 26 -70 24                                 # brow
 skin          15 19 19 @ 30 -67 1, 44 -56 -4                                 # lids and cheeks
@@ -205,13 +205,17 @@ air           8 8 8 @ 0 -8 -96, 0 -2 -150                                    # w
 cartilage     10 1.6 5 @ 0 -14 -80, 0 -4 -98                                 # epiglottis
 air           18 8 1.2 @ 0 -50 -54, 0 -72 -60                                # mouth
 """)
-for y in (-68, -58, -48, -38):  # ethmoid cells
-    HOLLOW += _parts(f"air/sinus 5.2 4.6 8.5 @ 6.2 {y} 5")
-for x, y, z in itertools.product((50.5, 56.0), (32, 38.5, 45), (-10, -17, -24)):  # mastoid cells
-    HOLLOW += _parts(f"air/sinus 2.9 2.9 2.8 @ {x - z / 30} {y + z / 5} {z}")
-for x, y in ((4.0, -79.0), (10.5, -76.5), (16.5, -71.5), (21, -65), (24.5, -57.5), (27.5, -48.5), (29.5, -38.5)):
-    HOLLOW += _parts(f"tooth {3 + x / 40} 3.6 4 @ {x} {y} -45, {x + 0.4} {y - 0.6} -55")
-    HOLLOW += _parts(f"tooth/jaw {2.8 + x / 40} 3.4 3.6 @ {x - 0.3} {y + 1.5} -73, {x} {y + 1} -63")
+ETHMOID_CELLS = [f"air/sinus 5.2 4.6 8.5 @ 6.2 {y} 5" for y in (-68, -58, -48, -38)]
+MASTOID_CELLS = [
+    f"air/sinus 2.9 2.9 2.8 @ {x - z / 30} {y + z / 5} {z}"
+    for x, y, z in itertools.product((50.5, 56), (32, 38.5, 45), (-10, -17, -24))
+]
+TEETH = [
+    f"tooth {3 + x / 40} 3.6 4 @ {x} {y} -45, {x + 0.4} {y - 0.6} -55\n"
+    f"tooth/jaw {2.8 + x / 40} 3.4 3.6 @ {x - 0.3} {y + 1.5} -73, {x} {y + 1} -63"
+    for x, y in ((4, -79), (10.5, -76.5), (16.5, -71.5), (21, -65), (24.5, -57.5), (27.5, -48.5), (29.5, -38.5))
+]
+HOLLOW += _parts("\n".join(ETHMOID_CELLS + MASTOID_CELLS + TEETH))
 
 
 def _fuse(a: Array, b: Array, k: float) -> Array:
@@ -433,8 +437,8 @@ def draw_labels(grid: Grid, head: Head = Head()) -> NDArray[np.int16]:
 def smooth(grid: Grid) -> Volume:
     """A band-limited, lopsided head (float32, 0..1000, 0 outside) that linear interpolation hardly changes."""
     x, y, z = _positions(grid)
-    voxels = np.full(grid.shape, 300, np.float32)
-    blobs = (30, -20, 30, 32, 480), (-35, 25, 10, 26, 260), (20, 45, -20, 22, 300), (-10, -40, -35, 40, 180)
+    voxels = np.full(grid.shape, 370, np.float32)
+    blobs = (30, -20, 30, 32, 590), (-35, 25, 10, 26, 320), (20, 45, -20, 22, 370), (-10, -40, -35, 40, 220)
     for a, b, c, sigma, height in blobs:  # centre (LPS mm), sigma (mm)
         r2 = (x - np.float32(a)) ** 2 + (y - np.float32(b)) ** 2 + (z - np.float32(c)) ** 2
         voxels += np.float32(height) * np.exp(r2 * np.float32(-0.5 / sigma**2))

@@ -17,7 +17,8 @@ import click
     "--reference",
     multiple=True,
     type=click.Path(path_type=Path),
-    help="An MR to take the reference slices from; they travel in the model folder. May be given several times.",
+    help="An MR to take the reference slices from; they travel in the model folder. May be given several times.  "
+    "[default: the slices the training kept]",
 )
 @click.option("--width", default=64, show_default=True, help="With --untrained: channels after the first convolution.")
 @click.option("--seed", default=0, show_default=True, help="With --untrained: of its random weights.")
@@ -40,12 +41,11 @@ def main(
     """
     if (checkpoint is None) is not untrained:
         raise click.UsageError("give a CHECKPOINT, or --untrained")
-    if not reference:
-        raise click.UsageError("give --reference MR.nii.gz: an MR of a head to prove the graphs on")
+    if untrained and not reference:
+        raise click.UsageError("--untrained needs --reference MR.nii.gz, an MR of a head to prove the graphs on")
     from mr2ct.errors import Mr2ctError
-    from mr2ct_training.checkpoint import CheckpointError
-
     from mr2ct_export.to_onnx import ExportError
+    from mr2ct_training.checkpoint import CheckpointError
 
     try:
         refused = _export(checkpoint, out, fp16, reference, width, seed, overwrite)
@@ -71,15 +71,20 @@ def _export(
 ) -> tuple[str, ...]:
     from mr2ct.card import PAPER_SLICES
     from mr2ct.reading import read_volume
-    from mr2ct_training.checkpoint import load_checkpoint
-
     from mr2ct_export.folder import export
-    from mr2ct_export.reference import reference_slices
+    from mr2ct_export.reference import answered, reference_from_volumes
     from mr2ct_export.untrained import untrained_checkpoint
+    from mr2ct_training.checkpoint import CheckpointError, load_checkpoint
 
     source = load_checkpoint(checkpoint) if checkpoint is not None else untrained_checkpoint(width, seed)
-    volumes = [read_volume(path) for path in references]
-    slices = reference_slices(volumes, PAPER_SLICES, source.mr_window, source.mr_to_ct)
+    if references:
+        volumes = [read_volume(path) for path in references]
+        slices = reference_from_volumes(volumes, PAPER_SLICES, source.mr_window, source.mr_to_ct)
+    elif source.reference is not None:
+        mr, head = source.reference
+        slices = answered(mr.numpy(), head.numpy(), source.mr_to_ct)
+    else:
+        raise CheckpointError(f"{checkpoint}: holds no reference slices; give --reference MR.nii.gz")
     exported = export(source, slices, out, fp16=fp16, overwrite=overwrite)
     card = exported.card
     click.echo(f"{card.name}: {card.generator['parameters']:,} parameters; {card.description}")

@@ -1,10 +1,10 @@
 """The first two normalisations of the fp32 graph, with their sums taken row by row.
 
-onnxruntime's CPU kernel adds up the 65,536 pixels of a channel one behind the other in float32. Over the even air around a
-head the rounding goes one way, 4e-4 of a standard deviation after the first InstanceNorm, and the layers behind it make up
-to 3.6 HU of that. Sums over rows, then over the column of row sums, for the first norm leave 0.16 HU, for the first two
-0.05 HU, for all twenty-three 0.03 HU; the first two cost no time that can be measured. (onnxruntime 1.32, untrained
-generators, the worst of two real heads.)
+onnxruntime's CPU kernel adds up the 65,536 pixels of a channel one behind the other in float32. Over the even air
+around a head the rounding goes one way, 4e-4 of a standard deviation after the first InstanceNorm, and the layers
+behind it make up to 3.6 HU of that. Sums over rows, then over the column of row sums, for the first norm leave 0.16 HU,
+for the first two 0.05 HU, for all twenty-three 0.03 HU; the first two cost no time that can be measured. (onnxruntime
+1.32, untrained generators, the worst of two real heads.)
 
 The sums are spelled out in a function of the model's own, mr2ct.InstanceNormalization, which ONNX readers inline.
 """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -11,19 +10,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import mr2ct
 import onnx
+
+import mr2ct
 from mr2ct.card import PAPER_SLICES, Card, Certificate, FileFacts
 from mr2ct.certificate import certify
 from mr2ct.errors import ModelError, OutputError
 from mr2ct.model import CARD, REFERENCE, Model, Reference, graph_file
 from mr2ct.onnxruntime_backend import OnnxruntimeBackend
-from mr2ct_training.checkpoint import Checkpoint
-
 from mr2ct_export.exact_norm import with_exact_norms
 from mr2ct_export.reference import packed
 from mr2ct_export.to_half import to_half
 from mr2ct_export.to_onnx import INPUT, MAX_BATCH, OPSET, OUTPUT, ExportError, to_onnx
+from mr2ct_training.checkpoint import Checkpoint
 
 UNTRAINED = "untrained: for geometry and speed only"
 
@@ -136,7 +135,7 @@ def _folder_or_nothing(out: Path, *, overwrite: bool) -> Iterator[Path]:
         folder.chmod(0o755)  # mkdtemp's 0700 would hide the model from the other users of a scanner's machine
         if out.exists():
             shutil.rmtree(out)
-        os.replace(folder, out)
+        folder.replace(out)
     except OSError as error:
         if isinstance(error, OutputError):
             raise

@@ -7,6 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import nn
+
 from mr2ct.card import MrWindow, SliceGrid
 from mr2ct.errors import VolumeError
 from mr2ct.head import head_mask
@@ -15,31 +18,38 @@ from mr2ct.modality import refuse_ct
 from mr2ct.model import Reference
 from mr2ct.model_grid import place, to_model_grid
 from mr2ct.volume import Volume
-from torch import nn
 
 SLICES = 6  # over the breadth of a head: 200,000 head voxels, enough for a p99.9, and a file under 3 MB
 LEAST_HEAD = 0.1  # of a slice's pixels; slices through an ear alone say little
 
 
-def reference_slices(
+def reference_from_volumes(
     volumes: Sequence[Volume], slices: SliceGrid, window: MrWindow, generator: nn.Module, count: int = SLICES
 ) -> Reference:
     """Take count slices evenly over the heads of some MRs, made exactly as the runtime makes them, and run PyTorch.
 
-    The answer is PyTorch's in fp32 on the CPU, one slice at a time. Raises VolumeError when an MR cannot be used.
+    Raises VolumeError when an MR cannot be used.
     """
     shares = [count // len(volumes) + (index < count % len(volumes)) for index in range(len(volumes))]
     parts = [_slices_of(mr, slices, window, share) for mr, share in zip(volumes, shares, strict=True) if share]
     inputs = np.concatenate([part[0] for part in parts])[:, np.newaxis]
+    return answered(inputs, np.concatenate([part[1] for part in parts]), generator)
+
+
+def answered(mr: NDArray[np.float32], head: NDArray[np.bool_], generator: nn.Module) -> Reference:
+    """Reference slices with PyTorch's answer: in fp32, on the CPU, one slice at a time.
+
+    mr: (N, 1, rows, columns) float32 in [-1, 1].  head: (N, rows, columns) bool.
+    """
     generator.eval()
     with torch.inference_mode():
-        answers = [generator(torch.from_numpy(one[np.newaxis])).numpy() for one in inputs]
-    return Reference(inputs, np.concatenate(answers), np.concatenate([part[1] for part in parts]))
+        answers = [generator(torch.from_numpy(one[np.newaxis])).numpy() for one in mr]
+    return Reference(mr, np.concatenate(answers), head)
 
 
 def _slices_of(
     mr: Volume, slices: SliceGrid, window: MrWindow, count: int
-) -> tuple[np.ndarray[tuple[int, ...], np.dtype[np.float32]], np.ndarray[tuple[int, ...], np.dtype[np.bool_]]]:
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     refuse_ct(mr)
     head = head_mask(mr)
     limits = mr_limits(window, mr.voxels, head)

@@ -1,8 +1,8 @@
 """Half precision in the graph: convolutions in fp16, everything that sums or squares in fp32.
 
-TensorRT 11 has no fp16 builder flag any more: a network's types are what its graph says. Each convolution gets fp16 weights
-and stands between two Casts; input, output, InstanceNorm, residual sums and tanh stay fp32. InstanceNorm's statistics in
-fp16 are where half-precision CycleGANs go wrong: https://github.com/microsoft/onnxruntime/issues/10079
+TensorRT 11 has no fp16 builder flag any more: a network's types are what its graph says. Each convolution gets fp16
+weights and stands between two Casts; input, output, InstanceNorm, residual sums and tanh stay fp32. InstanceNorm's
+statistics in fp16 are where half-precision CycleGANs go wrong: https://github.com/microsoft/onnxruntime/issues/10079
 """
 
 from __future__ import annotations

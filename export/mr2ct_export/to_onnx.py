@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import onnx
 import torch
-from mr2ct.card import SliceGrid
 from torch import nn
+
+from mr2ct.card import SliceGrid
 
 OPSET = 20  # what torch 2.13 writes by itself; onnxruntime >= 1.17, OpenVINO and TensorRT >= 10 read it
 MAX_BATCH = 183  # the paper's volume in one call
@@ -22,13 +26,11 @@ class ExportError(RuntimeError):
 def to_onnx(generator: nn.Module, slices: SliceGrid) -> onnx.ModelProto:
     """The generator as a graph: "mr" (batch, 1, rows, columns) float32 to "synthetic_ct", batch from 1 to MAX_BATCH.
 
-    Raises ExportError when InstanceNorm did not arrive as InstanceNormalization: taken apart into BatchNorm or into means
-    and square roots it runs slower, and in half precision overflows.
+    Raises ExportError when InstanceNorm did not arrive as InstanceNormalization: taken apart into BatchNorm or into
+    means and square roots it runs slower, and in half precision overflows.
     """
     example = torch.zeros(2, 1, slices.rows, slices.columns)
-    with warnings.catch_warnings():
-        # torch 2.13's own exporter warns of its own deprecated calls; what it writes is checked below and in HU
-        warnings.simplefilter("ignore")
+    with _quiet_exporter():
         program = torch.onnx.export(
             generator.eval(),
             (example,),
@@ -47,6 +49,20 @@ def to_onnx(generator: nn.Module, slices: SliceGrid) -> onnx.ModelProto:
     if any(found[name] != count for name, count in wanted.items()):
         raise ExportError(f"the exporter wrote {dict(found)} where the generator has {dict(wanted)}; use torch 2.13")
     return graph
+
+
+@contextmanager
+def _quiet_exporter() -> Iterator[None]:
+    """torch 2.13's exporter warns of its own deprecated calls and of torchvision; what it writes is checked instead."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 def operators(graph: onnx.ModelProto) -> Counter[str]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from mr2ct.card import PercentileWindow
+from mr2ct_export.folder import UNTRAINED
 from mr2ct_training.checkpoint import Checkpoint
 from mr2ct_training.generator import GeneratorConfig, untrained
 
-from mr2ct_export.folder import UNTRAINED
-
-ANY_SCANNER = PercentileWindow(0.0, 99.5)  # no training, so no scanner's units to keep to; the brightest 0.5 % is fat and flow
+# No training, so no scanner's units to keep to; the brightest 0.5 % of a head is fat and flow.
+ANY_SCANNER = PercentileWindow(0.0, 99.5)
 
 
 def untrained_checkpoint(width: int, seed: int) -> Checkpoint:

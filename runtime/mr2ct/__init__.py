@@ -1,9 +1,9 @@
 """mr2ct: a synthetic CT out of a brain MR. Research only, not a medical device.
 
-    >>> import mr2ct
-    >>> mr = mr2ct.read_volume("t1.nii.gz")
-    >>> ct = mr2ct.synthesize(mr, mr2ct.open_model("model"))
-    >>> mr2ct.write_volume(ct.volume, "t1_sct.nii.gz")
+>>> import mr2ct
+>>> mr = mr2ct.read_volume("t1.nii.gz")
+>>> ct = mr2ct.synthesize(mr, mr2ct.open_model("model"))
+>>> mr2ct.write_volume(ct.volume, "t1_sct.nii.gz")
 """
 
 from mr2ct.backend import choose_backend

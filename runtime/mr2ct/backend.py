@@ -55,16 +55,21 @@ def choose_backend(model: Model, device: str = "auto", precision: str = "auto", 
         raise ModelError(f"precision {precision!r} is not known; known: {', '.join(PRECISIONS)}")
     if device != "auto":
         return _open(model, device, precision, "as asked", uncertified=uncertified)
+    from mr2ct.onnxruntime_backend import has_cuda
+
+    if not has_cuda():
+        return _open(model, "cpu", precision, "auto: onnxruntime was built without CUDA", uncertified=uncertified)
     try:
-        return _open(model, "cuda", precision, "an NVIDIA GPU is here", uncertified=uncertified)
+        return _open(model, "cuda", precision, "auto: an NVIDIA GPU is here", uncertified=uncertified)
     except DeviceError as error:
-        return _open(model, "cpu", precision, f"no GPU to run on: {error}", uncertified=uncertified)
+        return _open(model, "cpu", precision, f"auto: {error}", uncertified=uncertified)
 
 
 def _open(model: Model, device: str, precision: str, why: str, *, uncertified: bool) -> Choice:
     from mr2ct.onnxruntime_backend import OnnxruntimeBackend  # loads the engine; importing mr2ct stays light
 
-    preferred = ("fp16", "fp32") if device == "cuda" else ("fp32", "fp16")  # CPUs convolve in fp32: fp16 is slower there
+    # CPUs convolve in fp32: there fp16 is only slower
+    preferred = ("fp16", "fp32") if device == "cuda" else ("fp32", "fp16")
     taken = _certified(model, preferred if precision == "auto" else (precision,), uncertified=uncertified)
     file = graph_file(taken)
     return Choice(OnnxruntimeBackend(model, file, device), file, taken, why)
@@ -82,5 +87,6 @@ def _certified(model: Model, precisions: tuple[str, ...], *, uncertified: bool) 
         if uncertified or model.card.certificate(graph_file(precision)):
             return precision
     raise ModelError(
-        f"{model.folder}: {graph_file(there[0])} has no passing certificate; export it again, or --uncertified runs it all the same"
+        f"{model.folder}: {graph_file(there[0])} has no passing certificate; export it again, or --uncertified runs it "
+        "all the same"
     )

@@ -127,8 +127,13 @@ class Card:
         return json.dumps({"schema": SCHEMA, **fields}, indent=2) + "\n"
 
     def _network_data_format(self) -> dict[str, Any]:
-        shape = ["batch", 1, self.slices.rows, self.slices.columns]
-        common = {"type": "image", "num_channels": 1, "spatial_shape": shape[2:], "dtype": "float32", "value_range": [-1, 1]}
+        common = {
+            "type": "image",
+            "num_channels": 1,
+            "spatial_shape": [self.slices.rows, self.slices.columns],
+            "dtype": "float32",
+            "value_range": [-1, 1],
+        }
         return {
             "inputs": {self.input_name: {**common, "modality": "MR", "channel_def": {"0": "T1-weighted MR"}}},
             "outputs": {self.output_name: {**common, "modality": "CT", "channel_def": {"0": "synthetic CT"}}},

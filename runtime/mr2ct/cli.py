@@ -25,18 +25,27 @@ from mr2ct.writing import check_place, refuse_existing, whole_or_not_at_all, wri
 
 # The default output has one file, also where the input has two.
 ONE_FILE = {".mhd": ".mha", ".nhdr": ".nrrd"}
+FILE = click.Path(path_type=Path)
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("volume", type=click.Path(path_type=Path))
-@click.option("-o", "--out", type=click.Path(path_type=Path), help="The CT to write.  [default: VOLUME_sct beside VOLUME]")
-@click.option("--model", "model_folder", type=click.Path(path_type=Path), envvar="MR2CT_MODEL", show_envvar=True,
-              help="A model folder.  [default: the demonstrator that comes with mr2ct]")  # fmt: skip
+@click.argument("volume", type=FILE)
+@click.option("-o", "--out", type=FILE, help="The CT to write.  [default: VOLUME_sct beside VOLUME]")
+@click.option(
+    "--model",
+    "model_folder",
+    type=FILE,
+    envvar="MR2CT_MODEL",
+    show_envvar=True,
+    help="A model folder.  [default: the demonstrator that comes with mr2ct]",
+)
 @click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True, help="Where to run.")
-@click.option("--precision", type=click.Choice(PRECISIONS), default="auto", show_default=True, help="Which graph to run.")
+@click.option(
+    "--precision", type=click.Choice(PRECISIONS), default="auto", show_default=True, help="Which graph to run."
+)
 @click.option("--batch", type=click.IntRange(min=1), help="Slices a call.  [default: the engine's best]")
-@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Also write what was done, as JSON.")
-@click.option("--picture", type=click.Path(path_type=Path), help="Also write MR and CT in three planes, as PNG.")
+@click.option("--json", "json_file", type=FILE, help="Also write what was done, as JSON.")
+@click.option("--picture", type=FILE, help="Also write MR and CT in three planes, as PNG.")
 @click.option("--overwrite", is_flag=True, help="Replace files that exist.")
 @click.option("--uncertified", is_flag=True, help="Run a graph that was not proved equal to PyTorch.")
 @click.version_option(package_name="mr2ct")
@@ -57,8 +66,8 @@ def main(
     VOLUME is a T1-weighted MR of a head: NIfTI (.nii, .nii.gz), MetaImage (.mha, .mhd) or NRRD (.nrrd, .nhdr), of any
     orientation and spacing. The CT is in HU, -1000 outside the head. Research only: not a medical device.
 
-    Exit code: 0 done, 2 wrong usage, 3 the volume cannot be used, 4 the model cannot, 5 the device is not there, 6 the
-    output cannot be written, 130 stopped. Whatever but 0: nothing was written.
+    Exit code: 0 done, 2 wrong usage, 3 the volume cannot be used, 4 the model cannot, 5 the device is not there, 6 an
+    output cannot be written, 130 stopped. No file is ever left half-written.
     """
     signal.signal(signal.SIGTERM, _stop)
     target = out if out is not None else _beside(volume)
@@ -75,7 +84,7 @@ def main(
         click.echo("mr2ct-run: out of memory; a smaller --batch needs less", err=True)
         sys.exit(5)
     except KeyboardInterrupt:
-        click.echo("mr2ct-run: stopped; nothing was written", err=True)
+        click.echo("mr2ct-run: stopped; no file is half-written", err=True)
         sys.exit(130)
     for line in remarks(run):
         click.echo(f"note: {line}", err=True)
@@ -149,7 +158,7 @@ def _quiet_native_stderr() -> Iterator[None]:
     sys.stderr.flush()
     kept = os.dup(2)
     try:
-        with open(os.devnull, "wb") as nowhere:
+        with Path(os.devnull).open("wb") as nowhere:
             os.dup2(nowhere.fileno(), 2)
         yield
     finally:
@@ -157,5 +166,5 @@ def _quiet_native_stderr() -> Iterator[None]:
         os.close(kept)
 
 
-def _stop(signum: int, frame: FrameType | None) -> None:
+def _stop(_signal: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt

@@ -42,7 +42,8 @@ class Grid:
 
     def points(self, index: NDArray[np.float64]) -> NDArray[np.float64]:
         """LPS mm, shape (..., 3), of continuous indices (..., 3) in the order (i, j, k)."""
-        return (np.asarray(index, dtype=np.float64) * self.spacing) @ self.axes.T + np.array(self.origin)
+        points: NDArray[np.float64] = (np.asarray(index) * self.spacing) @ self.axes.T + np.array(self.origin)
+        return points
 
     @property
     def centre(self) -> NDArray[np.float64]:

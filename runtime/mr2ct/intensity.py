@@ -27,7 +27,7 @@ def mr_limits(window: MrWindow, mr: NDArray[Any], head: NDArray[np.bool_]) -> tu
             low_value, high_value = np.percentile(mr[head], (low, high))
             if not low_value < high_value:
                 raise VolumeError(
-                    f"MR: {low:g} and {high:g} % of the head's voxels are below the same value {low_value:g}; no contrast"
+                    f"the MR has no contrast: the {low:g} and {high:g} percentiles of its head are both {low_value:g}"
                 )
             return float(low_value), float(high_value)
 

@@ -62,11 +62,13 @@ class Model:
         except (KeyError, ValueError, zipfile.BadZipFile) as error:
             raise ModelError(f"{where}: not reference slices ({error})") from error
         shape = (reference.mr.shape[0], 1, self.card.slices.rows, self.card.slices.columns)
-        kinds = (reference.mr.dtype, reference.synthetic_ct.dtype, reference.head.dtype)
-        if kinds != (np.float32, np.float32, np.bool_) or not (
-            reference.mr.shape == reference.synthetic_ct.shape == shape and reference.head.shape == (shape[0], *shape[2:])
+        for name, array, kind, wanted in (
+            ("mr", reference.mr, "float32", shape),
+            ("synthetic_ct", reference.synthetic_ct, "float32", shape),
+            ("head", reference.head, "bool", (shape[0], *shape[2:])),
         ):
-            raise ModelError(f"{where}: the arrays do not have the card's shape")
+            if array.dtype != kind or array.shape != wanted:
+                raise ModelError(f"{where}: {name} is {array.dtype} {array.shape} where the card has {kind} {wanted}")
         return reference
 
 
@@ -75,7 +77,7 @@ def open_model(folder: str | Path | None = None) -> Model:
 
     Raises ModelError when the card is missing or not ours, or a file is missing, altered, or not named in the card.
     """
-    folder = Path(folder) if folder is not None else SHIPPED
+    folder = SHIPPED if folder is None else Path(folder)
     if not folder.is_dir():
         raise ModelError(f"{folder}: no such model folder; mr2ct-export writes one")
     path = folder / CARD
@@ -111,7 +113,9 @@ def _read_checked(folder: Path, name: str, card: Card) -> bytes:
     try:
         content = path.read_bytes() if path.stat().st_size == facts.bytes else None
     except OSError as error:
-        raise ModelError(f"{path}: named in {CARD} but cannot be read ({error.strerror}); copy the model again") from error
+        raise ModelError(
+            f"{path}: named in {CARD} but cannot be read ({error.strerror}); copy the model again"
+        ) from error
     if content is None or hashlib.sha256(content).hexdigest() != facts.sha256:
-        raise ModelError(f"{path}: altered since it was certified (size or sha256 differs from {CARD}); copy the model again")
+        raise ModelError(f"{path}: not the file that was certified (its size or sha256 differs); copy the model again")
     return content

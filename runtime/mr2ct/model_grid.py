@@ -16,7 +16,7 @@ from mr2ct.volume import Volume
 
 # Sagittal slices in LPS: columns run to Posterior, rows to Inferior, slices from Left to Right. A proper rotation.
 SAGITTAL_AXES = (0.0, 0.0, -1.0, 1.0, 0.0, 0.0, 0.0, -1.0, 0.0)
-# A volume may reach this far beyond its outer slices, in mm: less than half of any voxel, more than rounding in a header.
+# A volume may reach this far beyond its outer slices, in mm: less than half a voxel, more than a header's rounding.
 SLACK_MM = 0.05
 # Air left above the vertex where a head is taller than the field of view, in mm.
 VERTEX_MARGIN_MM = 5.0
@@ -49,11 +49,12 @@ def place(grid: Grid, head: NDArray[np.bool_], slices: SliceGrid) -> Placement:
     centre[0] = grid.centre[0]
     if high[2] - low[2] > rows_mm:
         centre[2] = high[2] + VERTEX_MARGIN_MM - rows_mm / 2
-    first = centre + (
+    to_first = [  # mm from the centre to the first voxel: leftmost, most anterior, most superior
         (count - 1) / 2 * slices.spacing_mm,
         -(slices.columns - 1) / 2 * slices.pixel_mm,
         (slices.rows - 1) / 2 * slices.pixel_mm,
-    )
+    ]
+    first = centre + np.array(to_first)
     model_grid = Grid(
         size=(slices.columns, slices.rows, count),
         spacing=(slices.pixel_mm, slices.pixel_mm, slices.spacing_mm),
@@ -83,9 +84,10 @@ def head_box(grid: Grid, head: NDArray[np.bool_]) -> tuple[NDArray[np.float64], 
 
 
 def to_model_grid(mr: Volume, model_grid: Grid, outside: float) -> NDArray[np.float32]:
-    """The volume's values, linearly interpolated, on the model grid: (slices, rows, columns) float32. Beyond it: outside.
+    """The volume's values, linearly interpolated, on the model grid: (slices, rows, columns) float32.
 
-    Voxels less than half as wide as the model's are averaged first, whole blocks at a time, so that none are skipped.
+    Beyond the volume the value is outside. Voxels less than half as wide as the model's are averaged first, in whole
+    blocks, so that none are skipped.
     """
     image = mr.image()
     block = _voxels_per_target_voxel(mr.grid, model_grid)
@@ -96,7 +98,7 @@ def to_model_grid(mr: Volume, model_grid: Grid, outside: float) -> NDArray[np.fl
 
 
 def from_model_grid(slices: NDArray[Any], model_grid: Grid, grid: Grid, outside: float) -> NDArray[np.float32]:
-    """Values on the model grid, (slices, rows, columns), linearly interpolated onto a volume's grid: (k, j, i) float32."""
+    """Values on the model grid, (slices, rows, columns), linearly interpolated onto a volume's: (k, j, i) float32."""
     return _resample(model_grid.image(slices), grid, outside)
 
 
@@ -112,8 +114,8 @@ def _resample(image: sitk.Image, grid: Grid, outside: float) -> NDArray[np.float
 
 def _voxels_per_target_voxel(source: Grid, target: Grid) -> list[int]:
     """Along each source axis, how many whole source voxels fit into the step that a target voxel makes along it."""
-    along = np.abs(source.axes.T @ target.axes)  # cosines, source axis by target axis
-    steps = (along * np.array(target.spacing)).max(axis=1).tolist()
-    return [
-        max(1, min(int(step / mm + 1e-6), size)) for step, mm, size in zip(steps, source.spacing, source.size, strict=True)
-    ]
+    cosines = np.abs(source.axes.T @ target.axes)  # source axis by target axis
+    steps = (cosines * np.array(target.spacing)).max(axis=1)
+    whole = np.floor(steps / np.array(source.spacing) + 1e-6).astype(int)
+    blocks: list[int] = np.clip(whole, 1, source.size).tolist()
+    return blocks

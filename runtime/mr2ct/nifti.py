@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from mr2ct.errors import VolumeError
 
 HEADER_BYTES = 348
+VOXELS_AT = 352  # bytes into a file without extensions, as ITK writes it
 REAL_TYPES = {2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4", 1024: "i8", 1280: "u8"}
 OTHER_TYPES = {1: "1-bit", 32: "complex", 128: "RGB", 1536: "128-bit float", 1792: "complex", 2048: "complex", 2304: "RGBA"}
 DEFLATE_RATIO = 1032  # zlib cannot expand further, so a header that asks for more is damaged; https://zlib.net/zlib_tech.html
@@ -116,8 +117,8 @@ def read_nifti(path: Path) -> tuple[NiftiHeader, NDArray[Any]]:
             wanted = int(np.prod(header.shape, dtype=np.int64)) * dtype.itemsize
             data = b"" if packed and wanted > room else file.read(min(wanted, room))
             if len(data) < wanted:
-                have = 100 * len(data) / wanted
-                raise VolumeError(f"{path}: cut short, only {have:.0f} % of its voxels are there; copy it again")
+                have = 100 * len(data) // wanted
+                raise VolumeError(f"{path}: cut short, only {have} % of its voxels are there; copy it again")
             while file.read(1 << 20):  # to the end, where gzip checks the CRC
                 pass
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:

@@ -7,6 +7,7 @@ changes their last bits (seen with SimpleITK 2.5.7). Format: http://teem.sourcef
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 
 from mr2ct.errors import VolumeError
@@ -74,6 +75,20 @@ def room(header: bytes, path: Path) -> float:
     if not file.is_file():
         return math.inf
     return file.stat().st_size * (1 if fields.get(b"encoding", b"").lower() == b"raw" else DEFLATE_RATIO)
+
+
+def packed_voxels(path: Path) -> tuple[Path, int] | None:
+    """The file that holds the gzip stream of the voxels, and the byte it starts at; None where there is no such stream."""
+    with open(path, "rb") as file:
+        start = file.read(LONGEST_HEADER)
+    fields = _fields(read_header(path))
+    if fields.get(b"encoding", b"").lower() not in (b"gzip", b"gz") or b"line skip" in fields:
+        return None
+    name = fields.get(b"data file") or fields.get(b"datafile")
+    if name:
+        return path.parent / name.decode(errors="replace"), 0
+    blank = re.search(rb"\n\r?\n", start)
+    return (path, blank.end()) if blank else None
 
 
 def _fields(header: bytes) -> dict[bytes, bytes]:

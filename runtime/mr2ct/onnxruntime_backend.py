@@ -31,15 +31,15 @@ class OnnxruntimeBackend:
         """device: "cpu" or "cuda". Raises DeviceError when it is not here, ModelError when the graph is not ours."""
         _refuse_both_packages()
         provider = PROVIDERS[device]
-        if provider not in onnxruntime.get_available_providers():
+        if device == "cuda" and not has_cuda():
             raise DeviceError(
-                f"{device}: this onnxruntime {onnxruntime.__version__} has no {provider}; pip uninstall onnxruntime, then "
-                "pip install 'mr2ct[gpu]', on a machine with an NVIDIA GPU"
+                f"{device}: onnxruntime {onnxruntime.__version__} was built without it; with an NVIDIA GPU: "
+                "pip uninstall onnxruntime, then pip install 'mr2ct[gpu]'"
             )
         options = onnxruntime.SessionOptions()
         options.log_severity_level = FATAL_ONLY
-        # the graph comes from bytes, so that what was checked is what runs; weights that it keeps in other files may only
-        # lie in the model folder, where every file was checked too (onnxruntime would look in the working directory)
+        # The graph comes from bytes, so that what was checked is what runs. Weights that it keeps in other files may
+        # only lie in the model folder, where every file was checked too; by default the working directory is searched.
         options.add_session_config_entry(
             "session.model_external_initializers_file_folder_path", str(model.folder.resolve())
         )
@@ -53,7 +53,7 @@ class OnnxruntimeBackend:
                 raise DeviceError(f"cuda: onnxruntime could not start on the GPU ({reason})") from error
             raise ModelError(f"{model.folder / file}: onnxruntime cannot load it ({reason})") from error
         if self._session.get_providers()[0] != provider:
-            raise DeviceError(f"{device}: onnxruntime {onnxruntime.__version__} fell back to the CPU; is a GPU driver there?")
+            raise DeviceError(f"{device}: onnxruntime {onnxruntime.__version__} took the CPU; is a GPU driver there?")
         self._input, self._output = _names(self._session, model, file)
         self._max_batch = model.card.max_batch
         self.batch = min(BATCH[device], model.card.max_batch)
@@ -67,9 +67,16 @@ class OnnxruntimeBackend:
             (answer,) = self._session.run([self._output], {self._input: batch})
         except Exception as error:  # onnxruntime has no base exception of its own
             reason = str(error).strip().splitlines()[0]
-            raise DeviceError(f"{self.description}: failed on {len(batch)} slices ({reason}); a smaller --batch needs less memory") from error
+            raise DeviceError(
+                f"{self.description}: failed on {len(batch)} slices ({reason}); a smaller --batch needs less memory"
+            ) from error
         result: NDArray[np.float32] = answer
         return result
+
+
+def has_cuda() -> bool:
+    """Whether this onnxruntime was built with CUDA; there may still be no GPU."""
+    return PROVIDERS["cuda"] in onnxruntime.get_available_providers()
 
 
 def _refuse_both_packages() -> None:
@@ -92,5 +99,5 @@ def _names(session: onnxruntime.InferenceSession, model: Model, file: str) -> tu
     for kind, found, name in (("input", inputs, card.input_name), ("output", outputs, card.output_name)):
         if [entry.name for entry in found] != [name] or found[0].type != "tensor(float)" or found[0].shape[1:] != shape:
             told = ", ".join(f"{entry.name} {entry.type} {entry.shape}" for entry in found)
-            raise ModelError(f"{model.folder / file}: {kind} {told} is not the card's {name} tensor(float) [batch, {shape}]")
+            raise ModelError(f"{model.folder / file}: {kind} {told} is not the card's {name}, float, batch x {shape}")
     return card.input_name, card.output_name

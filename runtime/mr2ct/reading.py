@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -118,6 +119,7 @@ def _read_by_itk(path: Path) -> Volume:
         raise VolumeError(f"{path}: {kind} voxels; a volume of one real number a voxel is needed")
     if info.GetDimension() != 3 or min(info.GetSize()) < 2:
         raise VolumeError(f"{path}: {size} voxels; one 3D volume is needed")
+    refuse_broken_stream(path)
     if is_nrrd:
         nrrd.refuse_unplaced(header, path)
         if np.prod(info.GetSize(), dtype=np.float64) > nrrd.room(header, path):
@@ -134,16 +136,7 @@ def _refuse_damaged_metaimage(path: Path) -> None:
 
     Seen with SimpleITK 2.5.7: "Offset = nan 1 2" reads as 0 0 0, NDims = 93 and a "%s" in ElementDataFile end the process.
     """
-    with open(path, "rb") as file:
-        lines = file.read(LONGEST_HEADER).split(b"\n")
-    fields: dict[bytes, bytes] = {}
-    for line in lines:
-        name, _, value = (part.strip() for part in line.replace(b":", b"=", 1).partition(b"="))
-        if line.strip() and (not value or len(line) > LONGEST_LINE):
-            break
-        fields[name] = value
-        if name == b"ElementDataFile":
-            break
+    fields, _ = _metaimage_header(path)
     if not fields.get(b"ElementDataFile"):
         raise VolumeError(f"{path}: not a MetaImage file, whatever its name says, or its header is damaged")
     if b"%" in fields[b"ElementDataFile"]:
@@ -155,6 +148,49 @@ def _refuse_damaged_metaimage(path: Path) -> None:
         given = [fields[name] for name in names if name in fields]
         if len(given) != 1 or not _are_numbers(given[0], int(rank) ** power):
             raise VolumeError(f"{path}: damaged header, {names[0].decode()} is missing or not {int(rank) ** power} numbers; copy it again")
+
+
+def _metaimage_header(path: Path) -> tuple[dict[bytes, bytes], int]:
+    """The fields of a MetaImage header, up to ElementDataFile or the first line that is none, and where they end."""
+    fields: dict[bytes, bytes] = {}
+    end = 0
+    with open(path, "rb") as file:
+        lines = file.read(LONGEST_HEADER).split(b"\n")
+    for line in lines:
+        end += len(line) + 1
+        name, _, value = (part.strip() for part in line.replace(b":", b"=", 1).partition(b"="))
+        if line.strip() and (not value or len(line) > LONGEST_LINE):
+            break
+        fields[name] = value
+        if name == b"ElementDataFile":
+            break
+    return fields, end
+
+
+def refuse_broken_stream(path: Path) -> None:
+    """Raise VolumeError when the compressed voxels of a MetaImage or NRRD file are damaged or cut short.
+
+    ITK checks neither file's checksum: of 300 flipped bits in a .mha it reported 0, in a .nrrd 265 (SimpleITK 2.5.7).
+    """
+    if suffix_of(path) in (".nrrd", ".nhdr"):
+        stream = nrrd.packed_voxels(path)
+    else:
+        fields, end = _metaimage_header(path)
+        name = fields.get(b"ElementDataFile", b"").decode(errors="replace")
+        packed = fields.get(b"CompressedData", b"").lower() == b"true"
+        stream = ((path, end) if name.upper() == "LOCAL" else (path.parent / name, 0)) if packed else None
+    if stream is None or not stream[0].is_file():
+        return
+    inflate = zlib.decompressobj(wbits=47)  # zlib or gzip, by its first bytes
+    with open(stream[0], "rb") as file:
+        file.seek(stream[1])
+        try:
+            while not inflate.eof and (chunk := file.read(1 << 20)):
+                inflate.decompress(chunk)
+        except zlib.error as error:
+            raise VolumeError(f"{path}: damaged ({error}); copy it again") from error
+    if not inflate.eof:
+        raise VolumeError(f"{path}: its voxels are missing, damaged or cut short; copy it again")
 
 
 def _are_numbers(text: bytes, count: int) -> bool:

@@ -89,7 +89,8 @@ def _through(
         taken = slices[start : start + step, np.newaxis]  # (n, 1, rows, columns)
         answer = choice.backend.run(taken)
         if not np.isfinite(answer).all():
-            raise DeviceError(f"{choice.backend.description}: NaN or infinity in slices {start} to {start + len(taken) - 1}")
+            last = start + len(taken) - 1
+            raise DeviceError(f"{choice.backend.description}: NaN or infinity came out for slices {start} to {last}")
         output[start : start + step] = answer[:, 0]
         if on_slices is not None:
             on_slices(min(start + step, len(slices)), len(slices))

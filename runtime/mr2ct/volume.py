@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
@@ -16,8 +15,8 @@ from mr2ct.grid import Grid
 class SourceHeader:
     """The raw header of the file a volume was read from, and the grid that header describes.
 
-    raw: the 348 bytes of NIfTI-1, or the text of NRRD's header. A writer of the same format carries its geometry over bit
-    for bit, as long as the volume still lies on that grid.
+    raw: the 348 bytes of NIfTI-1, or the text of NRRD's header. A writer of the same format carries its geometry over
+    bit for bit, as long as the volume still lies on that grid.
     """
 
     raw: bytes

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mr2ct.card import PAPER_CT_WINDOW_HU, FixedWindow, MrWindow, PercentileWindow
+from torch import Tensor
 
+from mr2ct.card import PAPER_CT_WINDOW_HU, FixedWindow, MrWindow, PercentileWindow
 from mr2ct_training.generator import Generator, GeneratorConfig
 
 FORMAT = "mr2ct-checkpoint/1"
@@ -27,6 +28,8 @@ class Checkpoint:
     mr_to_ct: on the CPU, fp32, in eval mode.  mr_window: the MR values or percentiles it was trained on as -1 and 1.
     ct_window_hu: the HU that -1 and 1 of its output are.  training: facts for the card; "state" is "trained" or
     "untrained".  about: name, version, description, authors, data_source for the card, as far as known.
+    reference: slices kept for proving engines: the MR, (N, 1, rows, columns) float32 in [-1, 1], and the head in them,
+    (N, rows, columns) bool; None where the training kept none.
     """
 
     mr_to_ct: Generator
@@ -34,6 +37,7 @@ class Checkpoint:
     ct_window_hu: tuple[float, float] = PAPER_CT_WINDOW_HU
     training: dict[str, Any] = field(default_factory=dict)
     about: dict[str, str] = field(default_factory=dict)
+    reference: tuple[Tensor, Tensor] | None = None
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
@@ -47,11 +51,12 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
         "ct_window_hu": list(checkpoint.ct_window_hu),
         "training": checkpoint.training,
         "about": checkpoint.about,
+        "reference": checkpoint.reference,
     }
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         torch.save(content, partial)
-        os.replace(partial, path)
+        partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
 
@@ -71,10 +76,17 @@ def load_checkpoint(path: Path) -> Checkpoint:
         network = Generator(GeneratorConfig(**content["generator"]))
         network.load_state_dict(content["mr_to_ct"])
         window = dict(content["mr_window"])
-        kind = {"fixed": FixedWindow, "percentile": PercentileWindow}[window.pop("kind")]
+        kinds: dict[str, type[FixedWindow] | type[PercentileWindow]]
+        kinds = {"fixed": FixedWindow, "percentile": PercentileWindow}
+        kind = kinds[window.pop("kind")]
         low, high = content["ct_window_hu"]
         return Checkpoint(
-            network.eval(), kind(**window), (float(low), float(high)), content["training"], content["about"]
+            mr_to_ct=network.eval(),
+            mr_window=kind(**window),
+            ct_window_hu=(float(low), float(high)),
+            training=content["training"],
+            about=content["about"],
+            reference=content["reference"],
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise CheckpointError(f"{path}: a field is missing or wrong ({error})") from error
