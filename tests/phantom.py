@@ -29,7 +29,7 @@ Window = tuple[slice, slice, slice]  # k, j, i
 
 LEFT_MARKER: Point = (38.0, 34.0, 50.0)  # LPS mm: a capsule in the left half of the head; the right half has none
 EDGE_MM = 1.6  # a border goes from outside to inside over this
-SLAB = 12  # slices drawn at a time, so that their arrays stay small
+SLAB_VOXELS = 1_000_000  # drawn at a time, in whole slices: small enough for the cache, large enough for Python
 ALL: Window = (slice(None), slice(None), slice(None))
 AXIAL = ((1, 0, 0), (0, 1, 0), (0, 0, 1))  # columns are the LPS directions of i, j, k: left, posterior, superior
 SAGITTAL = ((0, 0, -1), (1, 0, 0), (0, -1, 0))  # posterior, inferior, right
@@ -401,15 +401,16 @@ def _render(grid: Grid, head: Head, values: Array, grain: Array) -> Array:
     }
     fields = {name: wave.on(grid) for name, wave in waves.items()}
     out = np.empty((len(values), *grid.shape), np.float32)
+    slices = max(1, SLAB_VOXELS // (grid.size[0] * grid.size[1]))
 
     def paint(start: int) -> None:
-        ks = slice(start, start + SLAB)
+        ks = slice(start, start + slices)
         slab = Slab(grid, ks, head, {name: field(ks) for name, field in fields.items()}, values, grain)
         slab.draw_head()
         out[:, ks] = slab.out
 
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(paint, range(0, grid.size[2], SLAB)))
+        list(pool.map(paint, range(0, grid.size[2], slices)))
     return out
 
 

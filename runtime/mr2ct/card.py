@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+import sys
+from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
+from typing import Any, get_args, get_origin, get_type_hints
 
 from mr2ct.errors import ModelError
 
@@ -82,8 +82,10 @@ class Certificate:
 
     @property
     def passed(self) -> bool:
-        """Whether every error is a number within its limit."""
-        return all(getattr(self, name) <= limit for name, limit in self.budget_hu.items()) and bool(self.budget_hu)
+        """Whether there are limits, and every error they name is a number within its own."""
+        errors = {"mean_hu": self.mean_hu, "p99_9_hu": self.p99_9_hu, "max_hu": self.max_hu}
+        within = (0 <= errors.get(name, math.nan) <= limit for name, limit in self.budget_hu.items())
+        return bool(self.budget_hu) and all(within)
 
 
 @dataclass(frozen=True)
@@ -121,10 +123,10 @@ class Card:
 
     def to_json(self) -> str:
         """The text of card.json."""
-        fields = asdict(self)
-        fields["mr_window"] = {"kind": _WINDOW_KINDS[type(self.mr_window)], **fields["mr_window"]}
-        fields["network_data_format"] = self._network_data_format()
-        return json.dumps({"schema": SCHEMA, **fields}, indent=2) + "\n"
+        card = asdict(self)
+        card["mr_window"] = {"kind": _WINDOW_KINDS[type(self.mr_window)], **card["mr_window"]}
+        card["network_data_format"] = self._network_data_format()
+        return json.dumps({"schema": SCHEMA, **card}, indent=2) + "\n"
 
     def _network_data_format(self) -> dict[str, Any]:
         common = {
@@ -143,52 +145,95 @@ class Card:
     def from_json(cls, text: str, where: str) -> Card:
         """Parse card.json. Raises ModelError, which names the field, for anything this version cannot use."""
         try:
-            fields = json.loads(text)
-        except ValueError as error:
+            told = json.loads(text)
+        except (ValueError, RecursionError) as error:
             raise ModelError(f"{where}: not JSON ({error})") from error
-        if not isinstance(fields, dict) or fields.get("schema") != SCHEMA:
-            schema = fields.get("schema") if isinstance(fields, dict) else None
-            raise ModelError(f"{where}: not the card of an mr2ct model (schema {schema!r}, known: {SCHEMA!r})")
+        schema = told.get("schema") if isinstance(told, dict) else None
+        if schema != SCHEMA:
+            raise ModelError(f"{where}: not the card of an mr2ct model (schema {_short(schema)}, known: {SCHEMA!r})")
         try:
-            card = cls(**_card_fields(fields))
+            card: Card = _read(cls, {name: told[name] for name in cls.__dataclass_fields__ if name in told}, "")
             _refuse_impossible(card)
-        except KeyError as error:
-            raise ModelError(f"{where}: the field {error} is missing") from error
-        except (AttributeError, TypeError, ValueError) as error:
+        except (ValueError, RecursionError) as error:
             raise ModelError(f"{where}: {error}") from error
         return card
 
 
 _WINDOW_KINDS: dict[type, str] = {FixedWindow: "fixed", PercentileWindow: "percentile"}
+_NAMES: dict[type, str] = {str: "text", int: "a whole number", float: "a number", dict: "an object", list: "a list"}
 
 
-def _card_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
-    known = {name: fields[name] for name in Card.__dataclass_fields__ if name in fields}
-    window = dict(fields["mr_window"])
-    kinds = {kind: window_type for window_type, kind in _WINDOW_KINDS.items()}
-    kind = window.pop("kind", None)
-    if kind not in kinds:
-        raise ValueError(f"mr_window: kind {kind!r} is not known; known: {', '.join(kinds)}")
-    low, high = fields["ct_window_hu"]
-    return {
-        **known,
-        "slices": SliceGrid(**fields["slices"]),
-        "mr_window": kinds[kind](**window),
-        "ct_window_hu": (float(low), float(high)),
-        "files": {name: FileFacts(**facts) for name, facts in fields["files"].items()},
-        "certificates": tuple(Certificate(**certificate) for certificate in fields["certificates"]),
-    }
+def _read(kind: Any, value: Any, place: str) -> Any:
+    """A value of JSON as the type that Card declares. Raises ValueError, which tells the place of what is wrong."""
+    if kind == MrWindow:
+        return _read_window(value, place)
+    if is_dataclass(kind):
+        return _read_fields(kind, value, place)
+    if kind == dict[str, Any]:
+        json.dumps(_plain(dict, value, place), allow_nan=False)
+        return value
+    if get_origin(kind) is dict:
+        entries = _plain(dict, value, place).items()
+        return {name: _read(get_args(kind)[1], entry, f"{place}[{_short(name)}]") for name, entry in entries}
+    if get_origin(kind) is tuple:
+        items, kinds = _plain(list, value, place), get_args(kind)
+        if kinds[-1] is Ellipsis:
+            kinds = kinds[:1] * len(items)
+        if len(items) != len(kinds):
+            raise ValueError(f"{place} must be a list of {len(kinds)}, not of {len(items)}")
+        return tuple(_read(k, item, f"{place}[{n}]") for n, (k, item) in enumerate(zip(kinds, items, strict=True)))
+    return _plain(kind, value, place)
+
+
+def _read_window(value: Any, place: str) -> Any:
+    kinds = {name: window for window, name in _WINDOW_KINDS.items()}
+    limits = {**_plain(dict, value, place)}
+    kind = limits.pop("kind", None)
+    if not isinstance(kind, str) or kind not in kinds:
+        raise ValueError(f"{place}: kind {_short(kind)} is not known; known: {', '.join(kinds)}")
+    return _read_fields(kinds[kind], limits, place)
+
+
+def _read_fields(kind: Any, value: Any, place: str) -> Any:
+    """A dataclass of an object that holds its fields, and no others: what they would mean is not known here."""
+    given, types, prefix = _plain(dict, value, place), get_type_hints(kind), f"{place}." if place else ""
+    for name in given:
+        if name not in types:
+            raise ValueError(f"{place}: the field {_short(name)} is not known")
+    for field in fields(kind):
+        if field.name not in given and field.default is MISSING:
+            raise ValueError(f"the field {prefix}{field.name} is missing")
+    return kind(**{name: _read(types[name], entry, f"{prefix}{name}") for name, entry in given.items()})
+
+
+def _plain(kind: type, value: Any, place: str) -> Any:
+    right = isinstance(value, (int, float) if kind is float else kind) and not isinstance(value, bool)
+    if not right or (kind is float and not abs(value) <= sys.float_info.max):  # NaN, infinity, 10**400
+        raise ValueError(f"{place} must be {_NAMES[kind]}, not {_short(value)}")
+    return float(value) if kind is float else value
+
+
+def _short(value: Any) -> str:
+    """A value of JSON in a few words, on one line."""
+    if isinstance(value, (dict, list)):
+        return _NAMES[type(value)]
+    text = json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _refuse_impossible(card: Card) -> None:
     slices, window, (low_hu, high_hu) = card.slices, card.mr_window, card.ct_window_hu
     if slices.plane != "sagittal":
-        raise ValueError(f"slices: plane {slices.plane!r} is not known; known: 'sagittal'")
-    if not all(isinstance(n, int) and n >= 1 for n in (slices.rows, slices.columns, card.max_batch)):
-        raise ValueError("rows, columns and max_batch must be whole numbers of at least 1")
-    if not (0 < slices.pixel_mm < math.inf and 0 < slices.spacing_mm < math.inf):
-        raise ValueError("slices: pixel_mm and spacing_mm must be more than 0")
-    if not (-math.inf < window.low < window.high < math.inf and -math.inf < low_hu < high_hu < math.inf):
-        raise ValueError("mr_window and ct_window_hu must go from low to high")
+        raise ValueError(f"slices.plane {_short(slices.plane)} is not known; known: 'sagittal'")
+    whole = {"slices.rows": slices.rows, "slices.columns": slices.columns, "max_batch": card.max_batch}
+    for place, number in whole.items():
+        if number < 1:
+            raise ValueError(f"{place} must be at least 1, not {number}")
+    for place, millimetres in (("slices.pixel_mm", slices.pixel_mm), ("slices.spacing_mm", slices.spacing_mm)):
+        if millimetres <= 0:
+            raise ValueError(f"{place} must be more than 0, not {millimetres:g}")
+    for place, low, high in (("mr_window", window.low, window.high), ("ct_window_hu", low_hu, high_hu)):
+        if not low < high:
+            raise ValueError(f"{place} must go from low to high, not from {low:g} to {high:g}")
     if isinstance(window, PercentileWindow) and not (window.low >= 0 and window.high <= 100):
         raise ValueError("mr_window: percentiles must lie in [0, 100]")

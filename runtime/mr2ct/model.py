@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,7 +46,8 @@ class Model:
     @property
     def precisions(self) -> tuple[str, ...]:
         """The precisions there is a graph of, by the card's order."""
-        return tuple(name.split(".")[1] for name in self.card.files if name.startswith("mr_to_ct."))
+        named = ((name, name.removeprefix("mr_to_ct.").removesuffix(".onnx")) for name in self.card.files)
+        return tuple(precision for name, precision in named if name == graph_file(precision))
 
     def read(self, name: str) -> bytes:
         """The bytes of a file of the folder. Raises ModelError when they are not those the card was written for."""
@@ -55,17 +55,19 @@ class Model:
 
     def reference(self) -> Reference:
         """The reference slices. Arrays are loaded without pickle."""
-        where = self.folder / REFERENCE
+        where, content, slices = self.folder / REFERENCE, self.read(REFERENCE), self.card.slices
         try:
-            with np.load(io.BytesIO(self.read(REFERENCE)), allow_pickle=False) as arrays:
-                reference = Reference(arrays["mr"], arrays["synthetic_ct"], arrays["head"])
-        except (KeyError, ValueError, zipfile.BadZipFile) as error:
-            raise ModelError(f"{where}: not reference slices ({error})") from error
-        shape = (reference.mr.shape[0], 1, self.card.slices.rows, self.card.slices.columns)
+            with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+                reference = Reference(*(np.asarray(arrays[name]) for name in ("mr", "synthetic_ct", "head")))
+        except Exception as error:  # numpy, zipfile and zlib each raise several of their own
+            reason = str(error).partition("\n")[0] or type(error).__name__
+            raise ModelError(f"{where}: not reference slices ({reason})") from error
+        count = reference.mr.shape[:1]
+        shape = (*count, 1, slices.rows, slices.columns)
         for name, array, kind, wanted in (
             ("mr", reference.mr, "float32", shape),
             ("synthetic_ct", reference.synthetic_ct, "float32", shape),
-            ("head", reference.head, "bool", (shape[0], *shape[2:])),
+            ("head", reference.head, "bool", (*count, slices.rows, slices.columns)),
         ):
             if array.dtype != kind or array.shape != wanted:
                 raise ModelError(f"{where}: {name} is {array.dtype} {array.shape} where the card has {kind} {wanted}")
@@ -78,6 +80,13 @@ def open_model(folder: str | Path | None = None) -> Model:
     Raises ModelError when the card is missing or not ours, or a file is missing, altered, or not named in the card.
     """
     folder = SHIPPED if folder is None else Path(folder)
+    try:
+        return _open_checked(folder)
+    except OSError as error:
+        raise ModelError(f"{folder}: cannot be read ({error.strerror})") from error
+
+
+def _open_checked(folder: Path) -> Model:
     if not folder.is_dir():
         raise ModelError(f"{folder}: no such model folder; mr2ct-export writes one")
     path = folder / CARD
@@ -87,8 +96,8 @@ def open_model(folder: str | Path | None = None) -> Model:
         raise ModelError(f"{path}: {path.stat().st_size} bytes are no card")
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ModelError(f"{path}: cannot be read ({error})") from error
+    except UnicodeDecodeError as error:
+        raise ModelError(f"{path}: not text ({error})") from error
     card = Card.from_json(text, str(path))
     for name in card.files:
         _read_checked(folder, name, card)
@@ -105,13 +114,14 @@ def _read_checked(folder: Path, name: str, card: Card) -> bytes:
     if facts is None:
         have = ", ".join(card.files)
         raise ModelError(f"{folder}: the model has no {name}; it has {have}")
-    path = folder / name
-    if Path(name).name != name or name in (".", "..", CARD):
+    if Path(name).name != name or name in ("", "..", CARD) or not name.isprintable():
         raise ModelError(f"{folder / CARD}: {name!r} is not the name of a file in this folder")
-    if path.is_symlink() and path.resolve().parent != folder.resolve():
-        raise ModelError(f"{path}: a link out of the model folder")
+    path = folder / name
     try:
-        content = path.read_bytes() if path.stat().st_size == facts.bytes else None
+        size = path.stat().st_size  # of what a link leads to
+        if path.resolve().parent != folder.resolve():
+            raise ModelError(f"{path}: a link out of the model folder")
+        content = path.read_bytes() if path.is_file() and size == facts.bytes else None
     except OSError as error:
         raise ModelError(
             f"{path}: named in {CARD} but cannot be read ({error.strerror}); copy the model again"

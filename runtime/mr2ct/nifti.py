@@ -1,7 +1,7 @@
 """NIfTI-1 files, read so that damage shows and written so that geometry survives to the last bit.
 
-ITK reads a truncated .nii.gz as if it were whole and turns NaN into 0 without a word (seen with SimpleITK 2.5.7), and an
-oblique direction it writes comes back changed by 4e-9. So the bytes are read here, where both can be told, and the
+ITK reads a truncated .nii.gz as if it were whole and turns NaN into 0 without a word (seen with SimpleITK 2.5.7), and
+an oblique direction it writes comes back changed by 4e-9. So the bytes are read here, where both can be told, and the
 geometry fields of a volume that came from a NIfTI file are copied literally into the one that is written. What the
 fields mean (qform or sform, RAS to LPS) is left to ITK, so that every ITK tool agrees with us.
 Format: nifti1.h, https://nifti.nimh.nih.gov/pub/dist/src/niftilib/nifti1.h
@@ -24,7 +24,7 @@ from mr2ct.errors import VolumeError
 HEADER_BYTES = 348
 VOXELS_AT = 352  # bytes into a file without extensions, as ITK writes it
 REAL_TYPES = {2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4", 1024: "i8", 1280: "u8"}
-OTHER_TYPES = {1: "1-bit", 32: "complex", 128: "RGB", 1536: "128-bit float", 1792: "complex", 2048: "complex", 2304: "RGBA"}
+OTHER_TYPES = {1: "1-bit", 1536: "float128", 128: "RGB", 2304: "RGBA", **dict.fromkeys((32, 1792, 2048), "complex")}
 DEFLATE_RATIO = 1032  # zlib cannot expand further, so a header that asks for more is damaged; https://zlib.net/zlib_tech.html
 # offset and bytes of what places the voxels: pixdim[0..3], qform_code .. srow_z
 GEOMETRY_FIELDS = ((76, 16), (252, 76))
@@ -112,7 +112,7 @@ def read_nifti(path: Path) -> tuple[NiftiHeader, NDArray[Any]]:
             dtype = _voxel_type(header, path)
             start = header.field(108, "f")[0]
             if not HEADER_BYTES <= start <= max(room, HEADER_BYTES):
-                raise VolumeError(f"{path}: damaged header (vox_offset {start:g})")
+                raise VolumeError(f"{path}: damaged or cut short (vox_offset {start:g}); copy it again")
             file.read(int(start) - HEADER_BYTES)  # extensions
             wanted = int(np.prod(header.shape, dtype=np.int64)) * dtype.itemsize
             data = b"" if packed and wanted > room else file.read(min(wanted, room))
@@ -146,7 +146,7 @@ def _times(shape: tuple[int, ...]) -> str:
 
 
 def with_geometry_of(source: bytes, header: bytes) -> bytes:
-    """A little-endian NIfTI-1 header with the geometry fields, and the length unit, of the header source copied bit for bit."""
+    """A little-endian NIfTI-1 header with the geometry fields and length unit of the header source, bit for bit."""
     order = "<" if source[:4] == struct.pack("<i", HEADER_BYTES) else ">"
     placed = NiftiHeader(source, order)
     patched = bytearray(header)

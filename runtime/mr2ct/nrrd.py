@@ -55,13 +55,15 @@ def refuse_unplaced(header: bytes, path: Path) -> None:
     fields = _fields(header)
     if fields.get(b"space", b"").lower() not in PATIENT_SPACES:
         raise VolumeError(
-            f"{path}: the header gives no orientation (space is not left-posterior-superior or alike), so left and right "
-            "are not known; convert it again from the scanner's DICOM"
+            f"{path}: the header gives no orientation (space is not left-posterior-superior or alike), so left and "
+            "right are not known; convert it again from the scanner's DICOM"
         )
     for name, count in ((b"space directions", 3), (b"space origin", 1)):
         vectors = _vectors(fields.get(name, b""))
         if len(vectors) != count or not all(len(v) == 3 and all(map(math.isfinite, v)) for v in vectors):
-            raise VolumeError(f"{path}: damaged header, {name.decode()} is missing or not {3 * count} numbers; copy it again")
+            raise VolumeError(
+                f"{path}: damaged header, {name.decode()} is missing or not {3 * count} numbers; copy it again"
+            )
 
 
 def room(header: bytes, path: Path) -> float:
@@ -78,7 +80,7 @@ def room(header: bytes, path: Path) -> float:
 
 
 def packed_voxels(path: Path) -> tuple[Path, int] | None:
-    """The file that holds the gzip stream of the voxels, and the byte it starts at; None where there is no such stream."""
+    """The file that holds the gzip stream of the voxels, and the byte it starts at; None where there is none."""
     with open(path, "rb") as file:
         start = file.read(LONGEST_HEADER)
     fields = _fields(read_header(path))

@@ -36,6 +36,7 @@ class OnnxruntimeBackend:
                 f"{device}: onnxruntime {onnxruntime.__version__} was built without it; with an NVIDIA GPU: "
                 "pip uninstall onnxruntime, then pip install 'mr2ct[gpu]'"
             )
+        graph = model.read(file)
         options = onnxruntime.SessionOptions()
         options.log_severity_level = FATAL_ONLY
         # The graph comes from bytes, so that what was checked is what runs. Weights that it keeps in other files may
@@ -46,9 +47,9 @@ class OnnxruntimeBackend:
         try:
             if device == "cuda":
                 onnxruntime.preload_dlls()  # CUDA and cuDNN from the wheels that mr2ct[gpu] brings
-            self._session = onnxruntime.InferenceSession(model.read(file), options, providers=[provider])
+            self._session = onnxruntime.InferenceSession(graph, options, providers=[provider])
         except Exception as error:  # onnxruntime has no base exception of its own
-            reason = str(error).strip().splitlines()[0]
+            reason = _first_line(error)
             if device == "cuda":
                 raise DeviceError(f"cuda: onnxruntime could not start on the GPU ({reason})") from error
             raise ModelError(f"{model.folder / file}: onnxruntime cannot load it ({reason})") from error
@@ -66,7 +67,7 @@ class OnnxruntimeBackend:
         try:
             (answer,) = self._session.run([self._output], {self._input: batch})
         except Exception as error:  # onnxruntime has no base exception of its own
-            reason = str(error).strip().splitlines()[0]
+            reason = _first_line(error)
             raise DeviceError(
                 f"{self.description}: failed on {len(batch)} slices ({reason}); a smaller --batch needs less memory"
             ) from error
@@ -77,6 +78,10 @@ class OnnxruntimeBackend:
 def has_cuda() -> bool:
     """Whether this onnxruntime was built with CUDA; there may still be no GPU."""
     return PROVIDERS["cuda"] in onnxruntime.get_available_providers()
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0] or type(error).__name__  # MemoryError says nothing
 
 
 def _refuse_both_packages() -> None:
@@ -97,7 +102,14 @@ def _names(session: onnxruntime.InferenceSession, model: Model, file: str) -> tu
     inputs, outputs = session.get_inputs(), session.get_outputs()
     shape = [1, card.slices.rows, card.slices.columns]
     for kind, found, name in (("input", inputs, card.input_name), ("output", outputs, card.output_name)):
-        if [entry.name for entry in found] != [name] or found[0].type != "tensor(float)" or found[0].shape[1:] != shape:
+        if [entry.name for entry in found] != [name] or not _fits(found[0], shape, card.max_batch):
             told = ", ".join(f"{entry.name} {entry.type} {entry.shape}" for entry in found)
             raise ModelError(f"{model.folder / file}: {kind} {told} is not the card's {name}, float, batch x {shape}")
     return card.input_name, card.output_name
+
+
+def _fits(entry: onnxruntime.NodeArg, shape: list[int], max_batch: int) -> bool:
+    """Whether an input or output is float32, of this shape less the batch, and takes every batch up to max_batch."""
+    if entry.type != "tensor(float)" or entry.shape[1:] != shape:
+        return False
+    return not isinstance(entry.shape[0], int) or entry.shape[0] == max_batch == 1

@@ -134,7 +134,7 @@ def _read_by_itk(path: Path) -> Volume:
 def _refuse_damaged_metaimage(path: Path) -> None:
     """Raise VolumeError for a MetaImage header that ITK would misread without a word, or crash on.
 
-    Seen with SimpleITK 2.5.7: "Offset = nan 1 2" reads as 0 0 0, NDims = 93 and a "%s" in ElementDataFile end the process.
+    Seen with SimpleITK 2.5.7: "Offset = nan 1 2" reads as 0 0 0; NDims = 93, "%s" in ElementDataFile end the process.
     """
     fields, _ = _metaimage_header(path)
     if not fields.get(b"ElementDataFile"):
@@ -146,8 +146,11 @@ def _refuse_damaged_metaimage(path: Path) -> None:
         raise VolumeError(f"{path}: damaged header, NDims is not a number of axes; copy it again")
     for names, power in METAIMAGE_NUMBERS:
         given = [fields[name] for name in names if name in fields]
-        if len(given) != 1 or not _are_numbers(given[0], int(rank) ** power):
-            raise VolumeError(f"{path}: damaged header, {names[0].decode()} is missing or not {int(rank) ** power} numbers; copy it again")
+        count = int(rank) ** power
+        if len(given) != 1 or not _are_numbers(given[0], count):
+            raise VolumeError(
+                f"{path}: damaged header, {names[0].decode()} is missing or not {count} numbers; copy it again"
+            )
 
 
 def _metaimage_header(path: Path) -> tuple[dict[bytes, bytes], int]:
@@ -216,7 +219,7 @@ def _told(error: RuntimeError, path: Path) -> VolumeError:
     """ITK's exception, several lines about its sources, as one line about the file."""
     reason = str(error).strip().splitlines()[-1].strip().removeprefix("Reason: ")
     if "MetaImageIO" in str(error):  # its reason is the errno of something else
-        return VolumeError(f"{path}: its voxels are missing, damaged or cut short; copy it again, with its .raw if it has one")
+        return VolumeError(f"{path}: its voxels are missing, damaged or cut short; copy it again, its .raw too")
     if "orthonormal" in reason:
         return VolumeError(f"{path}: its axes are not at right angles; resample it to a right-angled grid")
     if "change spacing" in reason:
@@ -236,7 +239,9 @@ def _refuse_impossible_axes(grid: Grid, path: Path) -> None:
 def _refuse_oblique_angles(axes: np.ndarray[tuple[int, ...], np.dtype[np.float64]], where: str) -> None:
     worst = float(np.abs(axes.T @ axes - np.eye(3)).max())
     if worst > ORTHOGONAL_TOLERANCE:
-        raise VolumeError(f"{where}: its axes are not at right angles (off by {worst:.2g}); resample it to a right-angled grid")
+        raise VolumeError(
+            f"{where}: its axes are not at right angles (off by {worst:.2g}); resample it to a right-angled grid"
+        )
 
 
 def _refuse_non_finite(volume: Volume, path: Path) -> None:
@@ -246,9 +251,11 @@ def _refuse_non_finite(volume: Volume, path: Path) -> None:
             raise VolumeError(f"{path}: {bad} voxels are NaN or infinite; replace them by the background value first")
 
 
-def _leading_3x3(direction: tuple[float, ...]) -> tuple[float, ...]:
-    rank = round(len(direction) ** 0.5)
-    return tuple(direction[row * rank + column] for row in range(3) for column in range(3))
+def _leading_3x3(direction: tuple[float, ...]) -> tuple[float, float, float, float, float, float, float, float, float]:
+    """The direction of the first three axes, from that of three or more."""
+    n = round(len(direction) ** 0.5)
+    d = direction
+    return (d[0], d[1], d[2], d[n], d[n + 1], d[n + 2], d[2 * n], d[2 * n + 1], d[2 * n + 2])
 
 
 def _numbers(values: tuple[float, ...]) -> str:

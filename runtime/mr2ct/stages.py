@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import sys
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 
 class Stages:
@@ -26,9 +27,12 @@ class Stages:
 
 def peak_memory_bytes() -> int | None:
     """The most memory this process has held resident, in bytes; None where the system does not tell (Windows)."""
+    status = Path("/proc/self/status")
+    if status.exists():  # Linux, whose getrusage counts what the parent process held before exec, too
+        peak = re.search(r"^VmHWM:\s+(\d+) kB", status.read_text(), re.MULTILINE)
+        return None if peak is None else int(peak[1]) * 1024
     try:
         import resource  # not on Windows
     except ImportError:
         return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024  # macOS counts bytes, Linux KiB; getrusage(2)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS, getrusage(2)

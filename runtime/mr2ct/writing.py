@@ -31,7 +31,7 @@ def whole_or_not_at_all(target: Path, *, overwrite: bool) -> Iterator[Path]:
     """
     refuse_existing(target, overwrite=overwrite)
     try:
-        folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".partial", dir=target.parent))
+        folder = Path(tempfile.mkdtemp(prefix=f".{target.name[:100]}.", suffix=".partial", dir=target.parent))
     except OSError as error:
         raise OutputError(f"{target}: cannot write there: {error.strerror}") from error
     try:
@@ -52,11 +52,15 @@ def whole_or_not_at_all(target: Path, *, overwrite: bool) -> Iterator[Path]:
 
 def refuse_existing(target: Path, *, overwrite: bool) -> None:
     """Raise OutputError when target cannot be a new file: it exists (unless overwrite), or has no folder to be in."""
-    if target.is_dir():
+    try:
+        is_folder, exists, has_folder = target.is_dir(), target.exists(), target.parent.is_dir()
+    except OSError as error:  # a name too long, a folder that may not be looked into
+        raise OutputError(f"{target}: cannot write there: {error.strerror}") from error
+    if is_folder:
         raise OutputError(f"{target}: is a folder; name a file in it")
-    if target.exists() and not overwrite:
+    if exists and not overwrite:
         raise OutputError(f"{target}: exists already; --overwrite replaces it, -o names another place")
-    if not target.parent.is_dir():
+    if not has_folder:
         raise OutputError(f"{target}: its folder does not exist; make it first")
 
 
@@ -65,6 +69,8 @@ def check_place(target: Path, *, overwrite: bool) -> None:
     if not suffix_of(target):
         raise OutputError(f"{target}: no writer for this kind of file; known: {' '.join(SUFFIXES)}")
     refuse_existing(target, overwrite=overwrite)
+    if suffix_of(target) in (".mhd", ".nhdr"):
+        refuse_existing(target.with_name(target.name[: -len(suffix_of(target))] + ".raw"), overwrite=overwrite)
     if not os.access(target.parent, os.W_OK | os.X_OK):
         raise OutputError(f"{target}: cannot write there: Permission denied")
 
@@ -138,5 +144,5 @@ def _prove_whole(volume: Volume, path: Path) -> None:
         written = sitk.ReadImage(str(path))
     except (RuntimeError, VolumeError) as error:
         raise OutputError(f"{path.name}: not written: the disk is full") from error
-    if not np.array_equal(sitk.GetArrayViewFromImage(written), volume.voxels):
+    if not np.array_equal(sitk.GetArrayViewFromImage(written), volume.voxels, equal_nan=True):
         raise OutputError(f"{path.name}: not written: the disk is full")

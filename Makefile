@@ -1,0 +1,45 @@
+# make demo   a synthetic CT of a drawn head, from nothing but Python: environment, runtime without torch, volume, picture
+# make test   everything the tests need, and all of them
+# make check  formatting, lint, types and the direction of imports only
+# make bench  the latency benchmark; its last line is one JSON
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# An unpinned torch brings gigabytes of CUDA; tests need none of it. PyTorch's own index has small CPU builds.
+TORCH ?= torch==2.13.0
+TORCH_INDEX ?= --extra-index-url https://download.pytorch.org/whl/cpu
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: demo test check bench clean
+
+demo: $(VENV)/runtime
+	@mkdir -p build/demo
+	@$(BIN)/python tests/phantom.py build/demo/head.nii.gz
+	@$(BIN)/mr2ct-run build/demo/head.nii.gz --picture build/demo/head.png --overwrite
+
+test: $(VENV)/dev check
+	$(BIN)/python -m pytest --cov --cov-report=term $(PYTEST)
+
+check: $(VENV)/dev
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/ruff check --quiet .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/dev
+	$(BIN)/python benchmarks/latency.py
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/runtime: pyproject.toml | $(BIN)/python
+	$(PIP) -e '.[cpu]'
+	@touch $@
+
+$(VENV)/dev: pyproject.toml | $(BIN)/python
+	$(PIP) $(TORCH) $(TORCH_INDEX)
+	$(PIP) -e '.[dev]'
+	@touch $@ $(VENV)/runtime
+
+clean:
+	rm -rf $(VENV) build dist

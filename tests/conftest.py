@@ -1,0 +1,25 @@
+"""Fixtures of the whole suite."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from mr2ct.model import Model
+from small_models import write_model
+
+HEADS = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def heads() -> Path:
+    """The folder of real heads: mr/*.nii.gz and ct/*.nii.gz."""
+    if not HEADS.is_dir():
+        pytest.skip(f"no real heads at {HEADS}: put T1 MRs into mr/ and CTs into ct/ there, as .nii.gz")
+    return HEADS
+
+
+@pytest.fixture(scope="session")
+def identity_model(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    """HU = MR - 600, for MR from 0 to 2000."""
+    return write_model(tmp_path_factory.mktemp("identity"))
