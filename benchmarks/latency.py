@@ -164,7 +164,9 @@ def hardware() -> dict[str, Any]:
 
 
 def _print_table(result: dict[str, Any]) -> None:
-    print(f"{result['hardware']['cpu']}, {result['hardware']['cores']} cores; {result['engine']}, {result['precision']}")
+    print(
+        f"{result['hardware']['cpu']}, {result['hardware']['cores']} cores; {result['engine']}, {result['precision']}"
+    )
     print(f"{'':<22}{'min':>8}{'median':>8}{'p95':>8}  seconds")
     rows = {**result["seconds"], "PyTorch eager fp32": result["pytorch_eager_fp32_seconds"]}
     for name, spread in rows.items():

@@ -26,7 +26,7 @@ HULL_CELL_MM = 3.0  # a scalp of 2 mm still shows
 ANTIALIAS = 0.4  # Gaussian sigma, in cells, of the mean a cell takes
 
 AIR_FRACTION = 0.07  # brighter than air by this part of the step to tissue is not air: a neck 10 times dimmer is not
-SKIN_FRACTION = 0.2  # the skin's edge, as part of the step from air to tissue nearby; fat is brighter than skin
+SKIN_FRACTION = 0.22  # the skin's edge, as part of the step from air to tissue nearby; fat is brighter than skin
 FIELD_MM = 20.0  # Gaussian sigma of "nearby": wider than skull and sinuses, narrower than the field of a coil
 FAR_WEIGHT = 0.001  # of the mean of the whole volume, which counts where nothing is nearby
 FIELD_ROUNDS = 3  # tissue gives its field and the field the tissue; two rounds settle four real heads

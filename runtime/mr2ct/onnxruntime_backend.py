@@ -47,7 +47,9 @@ class OnnxruntimeBackend:
         try:
             if device == "cuda":
                 onnxruntime.preload_dlls()  # CUDA and cuDNN from the wheels that mr2ct[gpu] brings
-            self._session = onnxruntime.InferenceSession(graph, options, providers=[provider])
+            # else onnxruntime goes over to the CPU when the GPU fails, and only prints that it did
+            self._session = onnxruntime.InferenceSession(graph, options, providers=[provider], enable_fallback=0)
+            self._session.disable_fallback()  # the same for onnxruntime < 1.24, which has no enable_fallback
         except Exception as error:  # onnxruntime has no base exception of its own
             reason = _first_line(error)
             if device == "cuda":
