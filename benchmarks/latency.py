@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 import torch
+
 from mr2ct import choose_backend, open_model, read_volume, synthesize, write_volume
 from mr2ct.card import PAPER_SLICES
 from mr2ct.model import Model

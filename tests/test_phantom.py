@@ -10,9 +10,10 @@ import pytest
 import SimpleITK as sitk
 
 import phantom
+from anatomy import LABELS, TISSUES, Point
 from mr2ct.grid import Grid
 from mr2ct.volume import Volume
-from phantom import LABELS, LEFT_MARKER, SAGITTAL, TISSUES, Head, Point, draw, draw_labels, grid_around, oblique, smooth
+from phantom import LEFT_MARKER, SAGITTAL, Head, draw, draw_labels, grid_around, oblique, smooth
 
 STRAIGHT = Head(asymmetry_mm=0)  # everything exactly where the tables put it
 COARSE = grid_around((0, 0, 0), (73, 100, 100), (2.5, 2.5, 2.5))

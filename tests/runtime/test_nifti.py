@@ -41,7 +41,7 @@ BOTH, QFORM, SFORM = (1, 1), (1, 0), (0, 2)
 MM_A_UNIT = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}  # by xyzt_units: unknown, m, mm, um
 GRIDS_OF_A_HEADER = st.tuples(GRIDS, st.sampled_from((BOTH, QFORM, SFORM)), st.sampled_from("<>"))
 NAMES = ("plain.nii", "packed.nii.gz")  # not of one stem: of mr.nii.gz ITK reads the voxels of a mr.nii beside it
-load: Any = nib.load  # type: ignore[attr-defined]
+load: Any = nib.load
 
 
 def changed(grid: Grid, **fields: Any) -> bytes:
@@ -263,7 +263,7 @@ def test_a_header_that_is_no_3d_volume_of_numbers_is_told_in_one_line(tmp_path: 
 
 @pytest.mark.parametrize("axes", range(0, 48, 5))
 def test_a_qform_that_mirrors_the_sform_is_refused(tmp_path: Path, axes: int) -> None:
-    grid = replace(TILTED, direction=tuple(ORIENTATIONS[axes].ravel().tolist()))
+    grid = grid_of(TILTED.size, TILTED.spacing, TILTED.origin, ORIENTATIONS[axes])
     header = nifti_header(some_voxels(grid), ras_affine(grid))
     header.set_sform(np.diag([-1.0, 1, 1, 1]) @ ras_affine(grid), 1)
     (tmp_path / "mr.nii").write_bytes(header.binaryblock + b"\0\0\0\0" + some_voxels(grid).tobytes())
@@ -278,7 +278,7 @@ def test_nifti_2_is_refused_by_its_name(tmp_path: Path, order: str) -> None:
 
 
 def test_a_pair_of_hdr_and_img_is_refused(tmp_path: Path) -> None:
-    image: Any = nib.Nifti1Pair  # type: ignore[attr-defined]
+    image: Any = nib.Nifti1Pair
     image(some_voxels(TILTED).T, ras_affine(TILTED)).to_filename(tmp_path / "mr.img")
     for name in ("mr.hdr", "mr.img"):
         assert "no reader" in refusal(tmp_path / name)

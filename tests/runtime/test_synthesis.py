@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import phantom
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+import phantom
 from mr2ct import choose_backend, open_model, read_volume, synthesize, write_volume
 from mr2ct.backend import Choice
 from mr2ct.errors import DeviceError, VolumeError
@@ -16,7 +18,6 @@ from mr2ct.grid import Grid
 from mr2ct.model import Model
 from mr2ct.synthesis import SyntheticCT
 from mr2ct.volume import Volume
-from numpy.typing import NDArray
 from small_models import write_model
 
 RANGE = 1000.0  # of the smooth head

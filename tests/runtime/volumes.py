@@ -155,23 +155,27 @@ def metaimage(voxels: Voxels, grid: Grid, data: str = "LOCAL", packed: bytes = b
     return "".join(f"{name} = {value}\n" for name, value in lines.items() if value).encode()
 
 
-def nrrd(voxels: Voxels, grid: Grid, data: str = "", encoding: str = "raw", **fields: str) -> bytes:
+def nrrd(voxels: Voxels, grid: Grid, data: str = "", *, packed: bool = False, **fields: str) -> bytes:
     """The header of a NRRD file, the blank line included. fields: by name, "_" for a space; "" leaves one out."""
     vectors = [",".join(repr(float(v)) for v in column) for column in (grid.axes * grid.spacing).T]
-    lines = {
+    given = {name.replace("_", " "): value for name, value in fields.items()}
+    first = {
         "type": NRRD_TYPES[REAL_TYPES.index(voxels.dtype.str[1:])],
         "dimension": "3",
         "space": "left-posterior-superior",
         "sizes": " ".join(map(str, grid.size)),
+    }
+    then = {
         "space directions": " ".join(f"({v})" for v in vectors),
         "kinds": "domain domain domain",
         "endian": "little",
-        "encoding": encoding,
+        "encoding": "gzip" if packed else "raw",
         "space origin": "(" + ",".join(repr(float(v)) for v in grid.origin) + ")",
         "data file": data,
-        **{name.replace("_", " "): value for name, value in fields.items()},
     }
-    return b"NRRD0004\n" + "".join(f"{n}: {v}\n" for n, v in lines.items() if v).encode() + (b"" if data else b"\n")
+    lines = first | {name: value for name, value in given.items() if name not in then} | then | given
+    text = "".join(f"{name}: {value}\n" for name, value in lines.items() if value)
+    return b"NRRD0004\n" + text.encode() + (b"" if data else b"\n")
 
 
 def put(target: Path, voxels: Voxels, grid: Grid, *, packed: bool = False, **fields: Any) -> Path:
@@ -191,7 +195,7 @@ def put(target: Path, voxels: Voxels, grid: Grid, *, packed: bool = False, **fie
         header = metaimage(voxels, grid, detached.name if detached else "LOCAL", stream, **fields)
     else:
         stream = gzip.compress(raw, 1) if packed else b""
-        header = nrrd(voxels, grid, detached.name if detached else "", "gzip" if packed else "raw", **fields)
+        header = nrrd(voxels, grid, detached.name if detached else "", packed=packed, **fields)
     if detached:
         detached.write_bytes(stream or raw)
     target.write_bytes(header if detached else header + (stream or raw))
