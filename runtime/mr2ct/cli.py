@@ -123,7 +123,7 @@ def _run(
 
         result = synthesize(mr, model, choice, batch=batch, on_slices=show)
     stages.seconds.update(result.seconds)
-    with stages("write"):
+    with stages("write"), _quiet_native_stderr():
         write_volume(result.volume, target, overwrite=overwrite)
     if picture is not None:
         with stages("picture"):
@@ -154,7 +154,7 @@ def _check_places(volume: Path, target: Path, json_file: Path | None, picture: P
 
 @contextmanager
 def _quiet_native_stderr() -> Iterator[None]:
-    """Keep ITK's C++ sources from printing beside the one line that tells what is wrong with a file."""
+    """Keep ITK's C++ from printing beside the one line that tells what is wrong with a file or a disk."""
     sys.stderr.flush()
     kept = os.dup(2)
     try:

@@ -57,6 +57,7 @@ def head_mask(volume: Volume) -> Mask:
         signal, mm = _coarsened(volume.voxels, volume.grid.spacing[::-1], SKIN_CELL_MM)
     if not np.isfinite(signal).all():
         raise VolumeError("the volume holds NaN, infinity or numbers too large; finite MR signal is needed")
+    signal /= np.abs(signal).max() or 1  # no unit of signal is known; its squares must neither overflow nor vanish
     head = _occupied(signal, mm, axial=int(np.abs(volume.grid.axes[2, ::-1]).argmax()))
     level = 0.5 * math.erfc(DILATION_MM / SMOOTH_MM / math.sqrt(2))  # of a smoothed edge, DILATION_MM outside it
     mask = _resampled(head, _weights(volume.grid.shape, head.shape, mm, [SMOOTH_MM] * 3)) > level
@@ -74,17 +75,23 @@ def _occupied(signal: Field, mm: Millimetres, axial: int) -> Field:
     hull = _grown(hull, hull_mm, HULL_CELL_MM)  # a cell that is mostly air may hold some skin
 
     finer = _weights(signal.shape, coarse.shape, hull_mm, hull_mm)
-    air, skin, reach = (_resampled(field, finer) for field in (air, skin, hull.astype(np.float32)))
-    tissue = np.clip(0.5 + 0.5 * (signal - skin) / (skin - air), 0, 1)  # partial volume: 0.5 at the skin's edge
-    dense = _closed(_mainland((tissue > 0.5) & (reach > 0.5), mm), mm, NARROW_MM)
-    head = _largest(~_grown(reach <= 0.5, mm, EATEN_MM, through=~dense))
-    head = _filled(head, axial)
+    outside = _resampled(hull.astype(np.float32), finer) <= 0.5
+    tissue = _filling(signal, _resampled(air, finer), _resampled(skin, finer))
+    dense = _closed(_mainland((tissue > 0.5) & ~outside, mm), mm, NARROW_MM)
+    head = _filled(_largest(~_grown(outside, mm, EATEN_MM, through=~dense)), axial)
 
     inner, outer = head & _grown(~head, mm, min(mm)), ~head & _grown(head, mm, min(mm))
     occupied = head.astype(np.float32)
     occupied[inner] = np.maximum(tissue[inner], 0.5)
     occupied[outer] = np.minimum(tissue[outer], 0.5)
     return occupied
+
+
+def _filling(signal: Field, air: Field, skin: Field) -> Field:
+    """How much of each cell is tissue, 0 to 1: half of it at the skin's edge."""
+    tissue = (signal - air) / (skin - air)
+    tissue /= 2
+    return np.clip(tissue, 0, 1, out=tissue)
 
 
 def _levels(signal: Field, squares: Field, mm: Millimetres) -> tuple[Field, Field]:
@@ -102,7 +109,7 @@ def _levels(signal: Field, squares: Field, mm: Millimetres) -> tuple[Field, Fiel
     noise = np.sqrt(np.maximum(local(squares, background) - air * air, 0))
     step = np.maximum(signal - air, 0)
     for _ in range(FIELD_ROUNDS):
-        field = local(step, step * tissue / step.max())  # the bright count more: a ghost beside the head is no tissue
+        field = local(step, step * tissue)  # the bright count more: a ghost beside the head is no tissue
         skin = air + np.maximum(SKIN_FRACTION * field, NOISE_SIGMAS * noise)
         tissue = signal > skin
     return air, skin
@@ -110,8 +117,8 @@ def _levels(signal: Field, squares: Field, mm: Millimetres) -> tuple[Field, Fiel
 
 def _air_ends(signal: Field) -> float:
     """The lowest signal that lies AIR_FRACTION of the way from the mean of all below it to the mean of all above."""
-    end, higher = -math.inf, float(signal.min())
-    while higher > end:
+    end, higher = float(signal.min()), float(np.nextafter(signal.min(), signal.max()))
+    while end < higher < signal.max():
         end = higher
         air = signal[signal <= end].mean()
         higher = float(air + AIR_FRACTION * (signal[signal > end].mean() - air))
@@ -132,30 +139,32 @@ def _filled(mask: Mask, axis: int) -> Mask:
     planes = np.moveaxis(mask, axis, 0)
     layers = np.zeros((2 * len(planes), *planes.shape[1:]), np.bool_)
     layers[::2] = ~planes  # the empty layers between keep the planes apart
-    labels = _pieces(layers)[0][::2]
+    labels = _pieces(layers)[::2]
     outside = np.zeros(labels.max() + 1, np.bool_)
     outside[labels[:, [0, -1]]] = outside[labels[:, :, [0, -1]]] = True
     outside[0] = False
     return np.moveaxis(~outside[labels], 0, axis)
 
 
-def _pieces(mask: Mask) -> tuple[NDArray[np.integer[Any]], NDArray[np.integer[Any]]]:
-    """Each cell's number, one for each piece joined by faces and 0 outside the mask; the cells of each number."""
-    labels = sitk.GetArrayFromImage(sitk.ConnectedComponent(sitk.GetImageFromArray(mask.view(np.uint8))))
-    return labels, np.bincount(labels.ravel())
+def _pieces(mask: Mask) -> NDArray[np.integer[Any]]:
+    """A number for each cell: one for each piece of the mask, joined by faces, and 0 outside it."""
+    pieces: NDArray[np.integer[Any]] = sitk.GetArrayFromImage(
+        sitk.ConnectedComponent(sitk.GetImageFromArray(mask.view(np.uint8)))
+    )
+    return pieces
 
 
 def _largest(mask: Mask) -> Mask:
     """The largest piece of the mask; nothing of an empty one."""
-    labels, sizes = _pieces(mask)
-    largest: Mask = labels == 1 + sizes[1:].argmax() if mask.any() else mask
+    labels = _pieces(mask)
+    largest: Mask = labels == 1 + np.bincount(labels.ravel())[1:].argmax() if mask.any() else mask
     return largest
 
 
 def _mainland(mask: Mask, mm: Millimetres) -> Mask:
     """The mask without pieces smaller than ISLAND_MM3."""
-    labels, sizes = _pieces(mask)
-    large = sizes * math.prod(mm) >= ISLAND_MM3
+    labels = _pieces(mask)
+    large = np.bincount(labels.ravel()) * math.prod(mm) >= ISLAND_MM3
     large[0] = False
     mainland: Mask = large[labels]
     return mainland
