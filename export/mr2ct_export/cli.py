@@ -20,8 +20,20 @@ import click
     help="An MR to take the reference slices from; they travel in the model folder. May be given several times.  "
     "[default: the slices the training kept]",
 )
-@click.option("--width", default=64, show_default=True, help="With --untrained: channels after the first convolution.")
-@click.option("--seed", default=0, show_default=True, help="With --untrained: of its random weights.")
+@click.option(
+    "--width",
+    type=click.IntRange(min=1),
+    default=64,
+    show_default=True,
+    help="With --untrained: channels after the first convolution.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**32 - 1),
+    default=0,
+    show_default=True,
+    help="With --untrained: of its random weights.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace the model folder if it exists.")
 @click.version_option(package_name="mr2ct")
 def main(

@@ -44,7 +44,7 @@ def _halve(tensor: onnx.TensorProto) -> None:
         return
     values = numpy_helper.to_array(tensor)
     largest = float(np.abs(values).max(initial=0.0))
-    if not largest <= np.finfo(np.float16).max:
+    if not largest <= float(np.finfo(np.float16).max):
         raise ExportError(f"{tensor.name}: a weight of {largest:g} does not fit in fp16; this generator stays fp32")
     tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), tensor.name))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -31,17 +33,19 @@ def certify(
         raise ModelError(f"{file}: the reference slices hold no head to measure in")
     answer = np.concatenate([backend.run(one[np.newaxis]) for one in reference.mr])
     error = hu_difference(answer, reference.synthetic_ct, ct_window_hu)[:, 0][reference.head]
-    if not np.isfinite(error).all():
-        error = np.full(1, np.inf)
+    if np.isfinite(error).all():
+        mean, p99_9, most = float(error.mean()), float(np.percentile(error, 99.9)), float(error.max())
+    else:
+        mean = p99_9 = most = math.inf
     return Certificate(
         file=file,
         precision=precision,
         engine=backend.description,
         slices=len(reference.mr),
         voxels=int(reference.head.sum()),
-        mean_hu=float(error.mean()),
-        p99_9_hu=float(np.percentile(error, 99.9)),
-        max_hu=float(error.max()),
+        mean_hu=mean,
+        p99_9_hu=p99_9,
+        max_hu=most,
         budget_hu=BUDGETS_HU[precision],
     )
 

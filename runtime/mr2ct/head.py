@@ -32,6 +32,12 @@ FAR_WEIGHT = 0.001  # of the mean of the whole volume, which counts where nothin
 FIELD_ROUNDS = 3  # tissue gives its field and the field the tissue; two rounds settle four real heads
 NOISE_SIGMAS = 2.5  # of the background: at SNR 8 in 3 mm voxels, 2 swells a head by 100 ml and 3 loses 40 ml of it
 
+FAR_MM = 20.0
+DEBUG=0
+BGN=2.5
+GHOST_QUANTILE=.99
+GHOST_MARGIN=1.5
+LEAST_FRACTION=.1
 ISLAND_MM3 = 500.0  # smaller pieces of signal are noise
 SEAL_MM = 10.0  # half the widest gap the hull spans: the skull between scalp and brain, an open mouth
 NARROW_MM = 4.0  # half the widest opening air does not enter: nostrils, ear canals, parted lips
@@ -39,6 +45,7 @@ EATEN_MM = 9.0  # how deep air eats: the hull's slack of 3 mm, its 4 mm over a f
 
 SMOOTH_MM = 1.5  # Gaussian sigma of the last step, a cell: no stairs, no specks
 DILATION_MM = 1.0  # the mask ends this far outside the skin
+SLAB = 48  # k planes made at a time: a quarter of the memory of all, in the same time
 HEAD_PARTS = (0.05, 0.95)  # of the volume: less is no head, more leaves no air to tell a head from
 
 Mask = NDArray[np.bool_]
@@ -60,7 +67,9 @@ def head_mask(volume: Volume) -> Mask:
     signal /= np.abs(signal).max() or 1  # no unit of signal is known; its squares must neither overflow nor vanish
     head = _occupied(signal, mm, axial=int(np.abs(volume.grid.axes[2, ::-1]).argmax()))
     level = 0.5 * math.erfc(DILATION_MM / SMOOTH_MM / math.sqrt(2))  # of a smoothed edge, DILATION_MM outside it
-    mask = _resampled(head, _weights(volume.grid.shape, head.shape, mm, [SMOOTH_MM] * 3)) > level
+    k, j, i = _weights(volume.grid.shape, head.shape, mm, [SMOOTH_MM] * 3)
+    slabs = [_resampled(head, [k[n : n + SLAB], j, i]) > level for n in range(0, len(k), SLAB)]
+    mask = np.concatenate(slabs)
     part, (least, most) = float(mask.mean()), HEAD_PARTS
     if not least <= part <= most:
         raise VolumeError(f"the head fills {part:.1%} of the volume; from {least:.0%} to {most:.0%} is needed")
@@ -103,16 +112,19 @@ def _levels(signal: Field, squares: Field, mm: Millimetres) -> tuple[Field, Fiel
         total = _resampled(values * share, near) + np.float32(FAR_WEIGHT * everywhere)
         return total / (_resampled(share, near) + np.float32(FAR_WEIGHT))
 
-    tissue = signal > _air_ends(signal)
-    background = (~_grown(tissue, mm, min(mm))).astype(np.float32)
-    air = local(signal, background)
-    noise = np.sqrt(np.maximum(local(squares, background) - air * air, 0))
-    step = np.maximum(signal - air, 0)
+    tissue = bright = signal > _air_ends(signal)
     for _ in range(FIELD_ROUNDS):
+        background = (~_grown(bright, mm, min(mm))).astype(np.float32)
+        air = local(signal, background)
+        noise = NOISE_SIGMAS * np.sqrt(np.maximum(local(squares, background) - air * air, 0))
+        step = np.maximum(signal - air, 0)
         field = local(step, step * tissue)  # the bright count more: a ghost beside the head is no tissue
-        skin = air + np.maximum(SKIN_FRACTION * field, NOISE_SIGMAS * noise)
-        tissue = signal > skin
-    return air, skin
+        bright, tissue = step > np.maximum(AIR_FRACTION * field, BGN/NOISE_SIGMAS*noise), step > np.maximum(SKIN_FRACTION * field, noise)
+    far = ~_grown(_largest(tissue), mm, FAR_MM)
+    ghosts = np.quantile(step[far] / field[far], GHOST_QUANTILE) if far.any() else 1.
+    part = np.clip(GHOST_MARGIN * ghosts, LEAST_FRACTION, SKIN_FRACTION)
+    if DEBUG: print(f'    ghosts {ghosts:.3f} part {part:.3f}')
+    return air, air + np.maximum(part * field, noise)
 
 
 def _air_ends(signal: Field) -> float:

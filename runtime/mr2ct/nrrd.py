@@ -16,7 +16,7 @@ from mr2ct.nifti import DEFLATE_RATIO
 MAGIC = b"NRRD"
 GEOMETRY_FIELDS = {b"space", b"space directions", b"space origin"}
 LONGEST_HEADER = 65536  # bytes; a header is a few hundred
-LONGEST_NAME = 255  # bytes of a field's name; of 1000 bytes that are none ITK crashes (seen with SimpleITK 2.5.7)
+LONGEST_LINE = 500  # bytes; on 1000 that it cannot make out ITK ends the process (seen with SimpleITK 2.5.7)
 PATIENT_SPACES = {  # the ones ITK turns into LPS; of any other it takes the numbers as they are
     b"left-posterior-superior",
     b"right-anterior-superior",
@@ -33,9 +33,15 @@ def read_header(path: Path) -> bytes:
         header = file.read(LONGEST_HEADER).replace(b"\r", b"").split(b"\n\n")[0]
     if not header.startswith(MAGIC):
         raise VolumeError(f"{path}: not a NRRD file, whatever its name says")
-    if any(len(_name(line)) > LONGEST_NAME for line in header.split(b"\n") if not line.startswith(b"#")):
+    if not all(map(_is_harmless, header.split(b"\n"))):
         raise VolumeError(f"{path}: damaged header, a line of it is no field; copy it again")
     return header
+
+
+def _is_harmless(line: bytes) -> bool:
+    name, _, value = line.partition(b":")
+    is_text = name == b"content" or value.startswith(b"=")  # key:=value
+    return line.startswith(b"#") or len(line if not is_text else name) <= LONGEST_LINE
 
 
 def with_geometry_of(source: bytes, content: bytes) -> bytes:

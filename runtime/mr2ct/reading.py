@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from dataclasses import replace
 from pathlib import Path
@@ -55,8 +56,6 @@ def read_volume(path: str | Path) -> Volume:
             raise VolumeError(f"{path}: no reader for this kind of file; known: {' '.join(SUFFIXES)}")
         volume = _read_nifti(path) if suffix in (".nii", ".nii.gz") else _read_by_itk(path)
     except OSError as error:
-        if isinstance(error, VolumeError):
-            raise
         raise VolumeError(f"{path}: cannot be read: {error.strerror or error}") from error
     _refuse_impossible_axes(volume.grid, path)
     _refuse_non_finite(volume, path)
@@ -119,10 +118,11 @@ def _read_by_itk(path: Path) -> Volume:
         raise VolumeError(f"{path}: {kind} voxels; a volume of one real number a voxel is needed")
     if info.GetDimension() != 3 or min(info.GetSize()) < 2:
         raise VolumeError(f"{path}: {size} voxels; one 3D volume is needed")
-    refuse_broken_stream(path)
+    wanted = math.prod(info.GetSize()) * sitk.Image((1, 1, 1), info.GetPixelID()).GetSizeOfPixelComponent()
+    refuse_broken_stream(path, wanted)
     if is_nrrd:
         nrrd.refuse_unplaced(header, path)
-        if np.prod(info.GetSize(), dtype=np.float64) > nrrd.room(header, path):
+        if wanted > nrrd.room(header, path):
             raise VolumeError(f"{path}: damaged or cut short, it has no room for {size} voxels; copy it again")
     try:
         volume = Volume.of(info.Execute())
@@ -170,10 +170,11 @@ def _metaimage_header(path: Path) -> tuple[dict[bytes, bytes], int]:
     return fields, end
 
 
-def refuse_broken_stream(path: Path) -> None:
-    """Raise VolumeError when the compressed voxels of a MetaImage or NRRD file are damaged or cut short.
+def refuse_broken_stream(path: Path, wanted: int) -> None:
+    """Raise VolumeError when the compressed voxels of a MetaImage or NRRD file are damaged, or not `wanted` bytes.
 
-    ITK checks neither file's checksum: of 300 flipped bits in a .mha it reported 0, in a .nrrd 265 (SimpleITK 2.5.7).
+    ITK checks neither file's checksum: of 300 flipped bits in a .mha it reported 0, in a .nrrd 265. And a .mha whose
+    voxels are too few it reads as if they were all there (seen with SimpleITK 2.5.7).
     """
     if suffix_of(path) in (".nrrd", ".nhdr"):
         stream = nrrd.packed_voxels(path)
@@ -184,15 +185,16 @@ def refuse_broken_stream(path: Path) -> None:
         stream = ((path, end) if name.upper() == "LOCAL" else (path.parent / name, 0)) if packed else None
     if stream is None or not stream[0].is_file():
         return
+    there = 0
     inflate = zlib.decompressobj(wbits=47)  # zlib or gzip, by its first bytes
     with open(stream[0], "rb") as file:
         file.seek(stream[1])
         try:
-            while not inflate.eof and (chunk := file.read(1 << 20)):
-                inflate.decompress(chunk)
+            while not inflate.eof and (chunk := file.read(1 << 16)):
+                there += len(inflate.decompress(chunk))
         except zlib.error as error:
             raise VolumeError(f"{path}: damaged ({error}); copy it again") from error
-    if not inflate.eof:
+    if not inflate.eof or there < wanted:
         raise VolumeError(f"{path}: its voxels are missing, damaged or cut short; copy it again")
 
 
@@ -220,7 +222,7 @@ def _told(error: RuntimeError, path: Path) -> VolumeError:
     reason = str(error).strip().splitlines()[-1].strip().removeprefix("Reason: ")
     if "MetaImageIO" in str(error):  # its reason is the errno of something else
         return VolumeError(f"{path}: its voxels are missing, damaged or cut short; copy it again, its .raw too")
-    if "orthonormal" in reason:
+    if "orthonormal" in reason or "determinant" in str(error):
         return VolumeError(f"{path}: its axes are not at right angles; resample it to a right-angled grid")
     if "change spacing" in reason:
         return VolumeError(f"{path}: zero voxel spacing; every axis needs more than 0 mm")

@@ -140,7 +140,7 @@ def _write_by_itk(volume: Volume, path: Path, *, compress: bool) -> None:
 def _prove_whole(volume: Volume, path: Path) -> None:
     """ITK's writers do not report every failed write, so what they wrote is read back."""
     try:
-        refuse_broken_stream(path)
+        refuse_broken_stream(path, volume.voxels.nbytes)
         written = sitk.ReadImage(str(path))
     except (RuntimeError, VolumeError) as error:
         raise OutputError(f"{path.name}: not written: the disk is full") from error

@@ -64,6 +64,7 @@ OPTIONAL = {"task", "intended_use", "mr2ct_version", "input_name", "output_name"
 FREE = {"generator", "training", "network_data_format"}  # what is in there is not ours to judge
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
+rising = st.tuples(finite, finite).filter(lambda limits: limits[0] < limits[1])
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.just(10**400),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
@@ -126,8 +127,8 @@ def test_a_card_comes_back_from_its_json_as_it_went(window: MrWindow) -> None:
 
 
 @given(
-    window=st.tuples(finite, finite).filter(lambda limits: limits[0] < limits[1]).map(lambda limits: FixedWindow(*limits)),
-    window_hu=st.tuples(finite, finite).filter(lambda limits: limits[0] < limits[1]),
+    window=rising.map(lambda limits: FixedWindow(*limits)),
+    window_hu=rising,
     name=st.text(),
     error=st.floats(0, 1e6),
     free=st.dictionaries(st.text(max_size=5), st.none() | st.integers() | finite | st.text(max_size=5), max_size=4),
@@ -317,10 +318,13 @@ def test_one_error_that_is_no_number_within_its_limit_fails_a_certificate(name: 
     budget = {"mean_hu": 0.5, "p99_9_hu": 0.5, "max_hu": 0.5}
     fine = replace(CERTIFICATE, budget_hu=budget)
     assert fine.passed
-    assert not replace(fine, **{name: error}).passed
+    changed: dict[str, Any] = {name: error}
+    assert not replace(fine, **changed).passed
 
 
-@pytest.mark.parametrize("budget", [{}, {"max_hu": math.nan}, {"voxels": 1e9}, {"max_hu": 0.1, "worst_hu": 1.0}], ids=str)
+@pytest.mark.parametrize(
+    "budget", [{}, {"max_hu": math.nan}, {"voxels": 1e9}, {"max_hu": 0.1, "worst_hu": 1.0}], ids=str
+)
 def test_a_budget_that_limits_nothing_known_passes_nothing(budget: dict[str, float]) -> None:
     assert not replace(CERTIFICATE, budget_hu=budget).passed
 

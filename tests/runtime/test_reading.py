@@ -37,8 +37,11 @@ from runtime.volumes import (
 )
 
 PACKED = (".mha", ".mhd", ".nrrd", ".nhdr")  # formats that may be compressed inside
-INK = [b"0", b"9", b"-", b"nan", b"inf", b"1e400", b"999999999", b" ", b"\n", b"\r\n", b"=", b":", b"(", b")", b"#", b"\0"]
-INK += [b"\xff", b"%s", b"%d", b"LIST", b"LOCAL", b"True", b"x" * 1500, b"\nNDims = 99\n", b"\nencoding: gzip\n", b"\n\n"]
+INK = [b"0", b"9", b"-", b"nan", b"inf", b"1e400", b"999999999", b" ", b"\n", b"\r\n", b"\n\n", b"=", b":", b"(", b")"]
+INK += [b"#", b"\0", b"\xff", b"%s", b"LIST", b"LOCAL", b"True", b"x" * 1500, b"\nNDims = 99\n", b"\nencoding: gzip\n"]
+ODD_NUMBERS = (0, 1, -1, 2, 3, 4, 0.5, 1e-30, 1e30, -1e30, 3e38, np.nan, np.inf, 352, 32767, -32768)
+NIFTI_FIELDS = "dim pixdim qform_code sform_code quatern_b quatern_d qoffset_x srow_x srow_z datatype vox_offset"
+NIFTI_FIELDS += " scl_slope scl_inter xyzt_units intent_code"
 
 
 def written_by_itk(path: Path, image: sitk.Image) -> Path:
@@ -180,7 +183,7 @@ def test_a_file_of_anything_else_is_told(tmp_path: Path, suffix: str, content: b
     ids=["2D", "one slice", "one row", "4D"],
 )
 def test_a_file_that_is_not_3d_is_told(tmp_path: Path, suffix: str, shape: tuple[int, ...], words: str) -> None:
-    image = sitk.GetImageFromArray(np.zeros(shape, np.int16))
+    image = sitk.GetImageFromArray(np.zeros(shape, np.int16), isVector=False)
     assert words in refusal(written_by_itk(tmp_path / f"mr{suffix}", image))
 
 
@@ -265,11 +268,12 @@ def test_a_header_that_cannot_place_its_voxels_is_told(tmp_path: Path, suffix: s
 def test_a_header_that_asks_for_absurdly_many_voxels_is_refused_at_once(
     tmp_path: Path, suffix: str, packed: bool, n: int
 ) -> None:
-    fields: dict[str, Any] = {
+    claims: dict[str, dict[str, Any]] = {
         "NIFTI": {"dim": [3, n, n, n, 1, 1, 1, 1]},
         "MetaImage": {"DimSize": f"{n} {n} {n}", "packed": packed},
         "NRRD": {"sizes": f"{n} {n} {n}", "packed": packed},
-    }[format_of(suffix)]
+    }
+    fields = claims[format_of(suffix)]
     path = put(tmp_path / f"mr{suffix}", some_voxels(TILTED), TILTED, **fields)
     started, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     refusal(path)
@@ -297,7 +301,7 @@ def test_a_header_whose_voxel_file_is_missing_is_refused(tmp_path: Path, suffix:
     refusal(path)
 
 
-@settings(quick, max_examples=200)
+@settings(quick, max_examples=100)
 @given(st.sampled_from(PACKED), st.floats(0, 0.9999), st.integers(0, 7))
 def test_a_flipped_bit_in_compressed_voxels_never_becomes_other_voxels(
     tmp_path: Path, suffix: str, place: float, bit: int
@@ -316,7 +320,7 @@ def test_a_flipped_bit_in_compressed_voxels_never_becomes_other_voxels(
         assert np.array_equal(volume.voxels, some_voxels(TILTED))
 
 
-METAIMAGE_FIELDS: dict[str, tuple[dict[str, str], str]] = {
+METAIMAGE_FIELDS: dict[str, tuple[dict[str, Any], str]] = {
     "no offset": ({"Offset": ""}, "Offset is missing"),
     "an offset of two numbers": ({"Offset": "1 2"}, "not 3 numbers"),
     "an offset with commas": ({"Offset": "1,2,3"}, "not 3 numbers"),
@@ -348,7 +352,10 @@ def test_a_metaimage_header_that_itk_would_misread_or_crash_on_is_told(tmp_path:
     assert words in refusal(put(tmp_path / f"mr{suffix}", some_voxels(TILTED), TILTED, **fields))
 
 
-@pytest.mark.parametrize("old, new", [(b"Offset", b"Position"), (b"Offset", b"Origin"), (b" = ", b"="), (b"\n", b"\r\n")])
+@pytest.mark.parametrize(
+    "old, new",
+    [(b"Offset", b"Position"), (b"Offset", b"Origin"), (b" = ", b"="), (b" = ", b" : "), (b"\n", b"\r\n")],
+)
 def test_a_metaimage_header_in_other_words_is_read(tmp_path: Path, old: bytes, new: bytes) -> None:
     path = put(tmp_path / "mr.mhd", some_voxels(TILTED), TILTED)
     path.write_bytes(path.read_bytes().replace(old, new))
@@ -388,7 +395,7 @@ def edited(content: bytes, edits: list[tuple[str, float, int, bytes]]) -> bytes:
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-@settings(quick, max_examples=250)
+@settings(quick, max_examples=200)
 @given(EDITS, st.booleans(), st.sampled_from(("header", "packed", "voxels")))
 def test_a_file_damaged_anyhow_is_a_sound_volume_or_one_line(
     tmp_path: Path, suffix: str, edits: list[tuple[str, float, int, bytes]], inside: bool, part: str
@@ -411,15 +418,10 @@ def test_a_file_damaged_anyhow_is_a_sound_volume_or_one_line(
         assert min(volume.grid.size) > 1
 
 
-@settings(quick, max_examples=300)
+@settings(quick, max_examples=200)
 @given(
     st.lists(
-        st.tuples(
-            st.sampled_from(("dim", "pixdim", "qform_code", "sform_code", "quatern_b", "quatern_d", "qoffset_x", "srow_x"))
-            | st.sampled_from(("srow_z", "datatype", "vox_offset", "scl_slope", "scl_inter", "xyzt_units", "intent_code")),
-            st.integers(0, 7),
-            st.sampled_from((0, 1, -1, 2, 3, 4, 0.5, 1e-30, 1e30, -1e30, 3e38, np.nan, np.inf, 352, 32767, -32768)),
-        ),
+        st.tuples(st.sampled_from(NIFTI_FIELDS.split()), st.integers(0, 7), st.sampled_from(ODD_NUMBERS)),
         min_size=1,
         max_size=5,
     ),

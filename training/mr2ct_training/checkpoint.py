@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-import pickle
+import warnings
+import zipfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,8 +41,11 @@ class Checkpoint:
     reference: tuple[Tensor, Tensor] | None = None
 
 
-def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
-    """Write a checkpoint, whole or not at all."""
+def save_checkpoint(checkpoint: Checkpoint, path: Path, state: dict[str, Any] | None = None) -> None:
+    """Write a checkpoint, whole or not at all. state: what a training needs to go on, beside it in the same file.
+
+    Raises CheckpointError when it cannot be written; an earlier checkpoint at path is then as it was.
+    """
     kind = "percentile" if isinstance(checkpoint.mr_window, PercentileWindow) else "fixed"
     content = {
         "format": FORMAT,
@@ -52,26 +56,25 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
         "training": checkpoint.training,
         "about": checkpoint.about,
         "reference": checkpoint.reference,
+        "state": state,
     }
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         torch.save(content, partial)
         partial.replace(path)
+    except (OSError, RuntimeError) as error:  # torch.save says RuntimeError where the disk is full
+        raise CheckpointError(f"{path}: not written, the one before it is kept: {_first_line(error)}") from error
     finally:
         partial.unlink(missing_ok=True)
 
 
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
 def load_checkpoint(path: Path) -> Checkpoint:
-    """Read a checkpoint without running code from it (weights_only). Raises CheckpointError, one line."""
-    if not path.is_file():
-        raise CheckpointError(f"{path}: no such checkpoint")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
-        raise CheckpointError(f"{path}: not a checkpoint, damaged, or holding code: nothing in it was run") from error
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        found = content.get("format") if isinstance(content, dict) else None
-        raise CheckpointError(f"{path}: not a checkpoint of mr2ct-train (format {found!r}, known: {FORMAT!r})")
+    """Read a checkpoint without running code from it. Raises CheckpointError, one line."""
+    content = read_content(path)
     try:
         network = Generator(GeneratorConfig(**content["generator"]))
         network.load_state_dict(content["mr_to_ct"])
@@ -86,10 +89,45 @@ def load_checkpoint(path: Path) -> Checkpoint:
             ct_window_hu=(float(low), float(high)),
             training=content["training"],
             about=content["about"],
-            reference=content["reference"],
+            reference=_checked_reference(content["reference"]),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise CheckpointError(f"{path}: a field is missing or wrong ({error})") from error
     except RuntimeError as error:  # load_state_dict's word for other shapes or names
         reason = str(error).strip().splitlines()[-1].strip()
         raise CheckpointError(f"{path}: weights of another architecture ({reason})") from error
+
+
+def read_content(path: Path) -> dict[str, Any]:
+    """The fields of a checkpoint of ours, "state" among them. Raises CheckpointError, one line."""
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such checkpoint")
+    content = _content(path)
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        found = content.get("format") if isinstance(content, dict) else None
+        raise CheckpointError(f"{path}: not a checkpoint of mr2ct-train (format {found!r}, known: {FORMAT!r})")
+    return content
+
+
+def _content(path: Path) -> Any:
+    """What torch.save wrote; code in it is refused (weights_only). torch.load passes flipped bits over, CRCs do not."""
+    refusal = f"{path}: not a checkpoint, damaged, or holding code: nothing in it was run"
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+        if damaged is None:
+            with warnings.catch_warnings(action="ignore"):  # of TorchScript in the file, which is refused next
+                return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a stranger's file brings up anything: KeyError, IndexError, UnicodeDecodeError, ...
+        raise CheckpointError(refusal) from error
+    raise CheckpointError(refusal)
+
+
+def _checked_reference(reference: tuple[Tensor, Tensor] | None) -> tuple[Tensor, Tensor] | None:
+    if reference is None:
+        return None
+    mr, head = reference
+    fitting = mr.ndim == 4 and len(mr) > 0 and mr.shape == (len(head), 1, *head.shape[1:])
+    if not fitting or mr.dtype != torch.float32 or head.dtype != torch.bool:
+        raise ValueError(f"reference: {mr.dtype} {tuple(mr.shape)} with {head.dtype} {tuple(head.shape)}")
+    return mr, head

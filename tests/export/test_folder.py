@@ -1,0 +1,152 @@
+"""The folder is whole, says what is in it, and proves itself again on a machine without PyTorch."""
+
+from __future__ import annotations
+
+import copy
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+import mr2ct
+from mr2ct.card import PAPER_CT_WINDOW_HU, PAPER_MR_WINDOW, PAPER_SLICES, PercentileWindow
+from mr2ct.errors import OutputError
+from mr2ct.model import REFERENCE, Reference, graph_file, open_model
+from mr2ct_export.folder import Exported, export
+from mr2ct_export.reference import answered
+from mr2ct_export.to_onnx import ExportError
+from mr2ct_training.checkpoint import Checkpoint
+
+FP32, FP16 = graph_file("fp32"), graph_file("fp16")
+
+PROVE_AGAIN = """
+import sys
+sys.modules |= {"torch": None, "onnx": None, "onnxscript": None}  # importing them fails
+import mr2ct
+from mr2ct.certificate import certify
+model = mr2ct.open_model(sys.argv[1])
+for told in model.card.certificates:
+    engine = mr2ct.choose_backend(model, "cpu", told.precision).backend
+    found = certify(engine, model.reference(), file=told.file, precision=told.precision,
+                    ct_window_hu=model.card.ct_window_hu)
+    assert found.passed, found
+    assert found.voxels == told.voxels > 10_000, (found, told)
+    assert abs(found.mean_hu - told.mean_hu) < 0.01, (found, told)
+    print(told.file)
+"""
+
+
+def reference_of(checkpoint: Checkpoint) -> Reference:
+    assert checkpoint.reference is not None
+    mr, head = checkpoint.reference
+    return answered(mr.numpy(), head.numpy(), checkpoint.mr_to_ct)
+
+
+@contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    """The disk is full for every file beyond that many bytes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_the_folder_proves_itself_again_without_torch_or_onnx(trained_export: Exported, trained_folder: Path) -> None:
+    assert trained_export.refused == ()
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", PROVE_AGAIN, str(trained_folder)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [FP32, FP16]
+
+
+def test_the_folder_holds_what_its_card_names_and_nothing_else(trained_export: Exported, trained_folder: Path) -> None:
+    names = {path.name for path in trained_folder.iterdir()}
+    assert names == {"card.json", REFERENCE, FP32, FP16} == {"card.json", *trained_export.card.files}
+    assert open_model(trained_folder).card == trained_export.card
+    assert list(trained_folder.parent.iterdir()) == [trained_folder]
+
+
+def test_the_folder_is_open_to_the_other_users_of_the_machine(trained_export: Exported, trained_folder: Path) -> None:
+    assert trained_export.card.files
+    assert trained_folder.stat().st_mode & 0o055 == 0o055
+
+
+def test_the_card_says_what_the_checkpoint_says(trained_export: Exported) -> None:
+    card = trained_export.card
+    assert card.trained
+    assert card.training == {"state": "trained", "steps": 120}
+    assert (card.name, card.version, card.data_source) == ("a-little-trained", "1", "drawn heads")
+    assert (card.mr_window, card.ct_window_hu) == (PAPER_MR_WINDOW, PAPER_CT_WINDOW_HU)
+    assert card.slices == PAPER_SLICES
+    assert (card.generator["width"], card.generator["blocks"]) == (8, 9)
+    assert card.mr2ct_version == mr2ct.__version__
+
+
+def test_the_card_of_an_untrained_generator_says_that_it_is_none_to_use(full_size_export: Exported) -> None:
+    card = full_size_export.card
+    assert not card.trained
+    assert "untrained" in card.name
+    assert "geometry and speed only" in card.description
+    assert "medical device" in card.intended_use
+    assert card.generator["parameters"] == 11_365_633
+    assert isinstance(card.mr_window, PercentileWindow)
+
+
+def test_the_full_size_graph_is_certified_within_a_tenth_hu(full_size_export: Exported) -> None:
+    certificate = full_size_export.card.certificate(FP32)
+    assert certificate is not None
+    assert 0 < certificate.mean_hu <= certificate.p99_9_hu <= certificate.max_hu <= 0.1
+    assert "onnxruntime" in certificate.engine
+
+
+def test_a_half_graph_that_is_too_far_off_is_left_out_and_told(
+    full_size_export: Exported, full_size_folder: Path
+) -> None:
+    (line,) = full_size_export.refused  # untrained, the full width misses the fp16 budget by its own rounding
+    assert line.startswith(f"{FP16}: not written: too far from PyTorch fp32: mean ")
+    assert "(at most 0.25)" in line
+    assert "(at most 5)" in line
+    model = open_model(full_size_folder)
+    assert model.precisions == ("fp32",)
+    assert not (full_size_folder / FP16).exists()
+    assert [certificate.file for certificate in model.card.certificates] == [FP32]
+
+
+def test_the_same_checkpoint_gives_the_same_folder(narrow: Checkpoint, tmp_path: Path) -> None:
+    for name in ("one", "again"):
+        export(narrow, reference_of(narrow), tmp_path / name, fp16=False)
+    one, again = ({file.name: file.read_bytes() for file in (tmp_path / name).iterdir()} for name in ("one", "again"))
+    assert one == again
+
+
+def test_a_generator_that_answers_nan_is_refused_and_nothing_is_left(narrow: Checkpoint, tmp_path: Path) -> None:
+    network = copy.deepcopy(narrow.mr_to_ct)
+    with torch.no_grad():
+        network.exit.get_parameter("1.bias").fill_(torch.nan)
+    broken = replace(narrow, mr_to_ct=network)
+    with pytest.raises(ExportError, match="too far from PyTorch fp32: max inf HU"):
+        export(broken, reference_of(broken), tmp_path / "model", fp16=False)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("size", [1_000, 400_000])  # in the reference slices, in the graph
+def test_a_full_disk_leaves_the_old_folder_and_nothing_else(size: int, narrow: Checkpoint, tmp_path: Path) -> None:
+    out = tmp_path / "model"
+    reference = reference_of(narrow)
+    export(narrow, reference, out, fp16=False)
+    before = {file.name: file.read_bytes() for file in out.iterdir()}
+    assert len(before[REFERENCE]) < 400_000 < len(before[FP32])
+    with largest_file(size), pytest.raises(OutputError, match="not written: File too large"):
+        export(replace(narrow, about={"name": "second"}), reference, out, fp16=False, overwrite=True)
+    assert {file.name: file.read_bytes() for file in out.iterdir()} == before
+    assert list(tmp_path.iterdir()) == [out]

@@ -1,0 +1,137 @@
+"""The graph is the generator, whole, and nothing of the machine it was made on."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from mr2ct.backend import Choice, choose_backend
+from mr2ct.card import PAPER_CT_WINDOW_HU, PAPER_SLICES
+from mr2ct.certificate import hu_difference
+from mr2ct.model import Model, Reference, open_model
+from mr2ct_export.folder import Exported
+from mr2ct_export.to_onnx import MAX_BATCH, ExportError, to_onnx
+from mr2ct_training.checkpoint import Checkpoint
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+TORCH = Path(torch.__file__).resolve().parent
+
+
+@pytest.fixture(scope="module")
+def model(full_size_export: Exported, full_size_folder: Path) -> Model:
+    assert full_size_export.card.files
+    return open_model(full_size_folder)
+
+
+@pytest.fixture(scope="module")
+def graph(model: Model) -> onnx.ModelProto:
+    return onnx.load_from_string(model.read("mr_to_ct.fp32.onnx"))
+
+
+@pytest.fixture(scope="module")
+def engine(model: Model) -> Choice:
+    return choose_backend(model, "cpu", "fp32")
+
+
+@pytest.fixture(scope="module")
+def five(full_size_reference: Reference) -> NDArray[np.float32]:
+    """Five different slices."""
+    mr = full_size_reference.mr
+    return np.concatenate([mr, mr[:, :, ::-1], mr[:1, :, :, ::-1]])
+
+
+@pytest.fixture(scope="module")
+def one_by_one(engine: Choice, five: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.concatenate([engine.backend.run(five[n : n + 1]) for n in range(len(five))])
+
+
+def test_every_layer_arrives_as_one_node_of_its_kind(graph: onnx.ModelProto) -> None:
+    found = Counter(node.op_type for node in graph.graph.node)  # of either domain
+    assert found["InstanceNormalization"] == 23
+    assert found["Conv"] == 22
+    assert found["ConvTranspose"] == 2
+    assert found["Tanh"] == 1
+    assert found["BatchNormalization"] == 0
+
+
+def test_the_graph_holds_the_paper_s_11365633_parameters(graph: onnx.ModelProto) -> None:
+    convolutions = [node for node in graph.graph.node if node.op_type in ("Conv", "ConvTranspose")]
+    sizes = {tensor.name: int(np.prod(tensor.dims)) for tensor in graph.graph.initializer}
+    assert sum(sizes[name] for node in convolutions for name in node.input[1:]) == 11_365_633
+
+
+def test_names_opset_and_sizes_are_the_card_s(graph: onnx.ModelProto, model: Model) -> None:
+    card = model.card
+    assert {entry.domain: entry.version for entry in graph.opset_import}[""] == card.opset
+    for (end,), name in ((graph.graph.input, card.input_name), (graph.graph.output, card.output_name)):
+        assert end.name == name
+        assert end.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
+        batch, *sizes = end.type.tensor_type.shape.dim
+        assert batch.dim_param == "batch"
+        assert [size.dim_value for size in sizes] == [1, card.slices.rows, card.slices.columns]
+    assert card.max_batch == MAX_BATCH == 183
+
+
+@pytest.mark.parametrize("batch", [2, 5])
+def test_a_slice_is_answered_alike_in_a_batch_of_any_size(
+    batch: int, engine: Choice, five: NDArray[np.float32], one_by_one: NDArray[np.float32]
+) -> None:
+    together = engine.backend.run(five[:batch])
+    assert hu_difference(together, one_by_one[:batch], PAPER_CT_WINDOW_HU).max() < 0.01
+    assert hu_difference(one_by_one[:1], one_by_one[1:2], PAPER_CT_WINDOW_HU).max() > 1  # the slices do differ
+
+
+def test_the_full_size_graph_is_within_a_tenth_hu_of_pytorch(
+    full_size_reference: Reference, one_by_one: NDArray[np.float32]
+) -> None:
+    answer, wanted = one_by_one[: len(full_size_reference.mr)], full_size_reference.synthetic_ct
+    assert hu_difference(answer, wanted, PAPER_CT_WINDOW_HU)[:, 0][full_size_reference.head].max() <= 0.1
+
+
+def test_the_file_tells_nothing_of_the_machine_it_was_made_on(model: Model) -> None:
+    content = model.read("mr_to_ct.fp32.onnx")
+    for place in (Path.home(), CHECKOUT, CHECKOUT.parent, TORCH, Path("site-packages"), Path("mr2ct_training")):
+        assert str(place).encode() not in content, place
+
+
+def test_the_graph_keeps_no_stack_traces(graph: onnx.ModelProto) -> None:
+    bare = onnx.ModelProto()
+    bare.CopyFrom(graph)
+    for tensor in bare.graph.initializer:  # 45 MB of random weights hold any three letters
+        tensor.ClearField("raw_data")
+    text = bare.SerializeToString()
+    assert b"InstanceNormalization" in text
+    for trace in (b".py", b"File ", b"line ", b"forward", b"Traceback"):
+        assert trace not in text, trace
+
+
+def test_exporting_twice_gives_the_same_bytes(narrow: Checkpoint) -> None:
+    one, again = (to_onnx(narrow.mr_to_ct, PAPER_SLICES).SerializeToString(deterministic=True) for _ in range(2))
+    assert one == again
+
+
+class Unfolded(nn.Module):
+    """A generator that hides an InstanceNorm from the exporter's InstanceNormalization."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(1, 1, 3, padding=1)
+        self.norm = nn.InstanceNorm2d(1)
+
+    def forward(self, slices: Tensor) -> Tensor:
+        """Computes the norm by hand."""
+        features: Tensor = self.convolution(slices)
+        return (features - features.mean((2, 3), keepdim=True)) / features.std((2, 3), keepdim=True)
+
+
+def test_an_instance_norm_that_was_taken_apart_is_refused() -> None:
+    with pytest.raises(ExportError, match=r"InstanceNormalization.*1") as refused:
+        to_onnx(Unfolded(), PAPER_SLICES)
+    assert "\n" not in str(refused.value)

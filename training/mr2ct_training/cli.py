@@ -1,0 +1,104 @@
+"""mr2ct-train: a data set becomes a generator."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+DEFAULTS = "The defaults are the paper's."
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("dataset", type=click.Path(path_type=Path))
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of checkpoints and logs.")
+@click.option("--resume", is_flag=True, help="Go on from the last checkpoint in OUT.")
+@click.option("--scheme", type=click.Choice(["unpaired", "paired"]), default="unpaired", show_default=True)
+@click.option("--epochs", "epochs_flat", default=100, show_default=True, help="With a fixed learning rate.")
+@click.option("--epochs-linear", default=100, show_default=True, help="And as many with the rate falling to zero.")
+@click.option("--steps-per-epoch", default=0, help="[default: the slices of the larger modality]")
+@click.option("--batch", default=1, show_default=True, help="Pairs of slices a step, all processes together.")
+@click.option("--learning-rate", default=0.0002, show_default=True)
+@click.option("--cycle-weight", default=10.0, show_default=True, help="Lambda of the cycle loss.")
+@click.option("--identity-weight", default=0.0, show_default=True, help="Identity loss, as a part of lambda.")
+@click.option("--width", default=64, show_default=True, help="Channels of the generators' first convolution.")
+@click.option("--blocks", default=9, show_default=True, help="Residual blocks of the generators.")
+@click.option("--discriminator-width", default=64, show_default=True, help="Channels of the discriminators' first.")
+@click.option("--pad", default=286, show_default=True, help="Pad to this, then cut out at random; 0: neither.")
+@click.option("--precision", type=click.Choice(["fp32", "bf16-mixed", "fp16-mixed"]), default="fp32", show_default=True)
+@click.option("--compile/--no-compile", "compile", default=False, help="torch.compile the networks; pays on a GPU.")
+@click.option("--seed", default=0, show_default=True, help="Of everything random.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--save-every", default=1000, show_default=True, help="Steps between checkpoints.")
+@click.option("--log-every", default=20, show_default=True, help="Steps between lines of the log.")
+@click.version_option(package_name="mr2ct")
+def main(
+    dataset: Path, out: Path, resume: bool, device: str, save_every: int, log_every: int, pad: int, **settings: Any
+) -> None:
+    """Train the paper's CycleGAN on DATASET, a folder that mr2ct-prepare made.
+
+    OUT gets last.ckpt, best.ckpt (by validation), log.jsonl and TensorBoard's files. mr2ct-export OUT/best.ckpt makes a
+    model of it. The defaults are the paper's. Several processes: torchrun --nproc-per-node N -m mr2ct_training.cli ...
+
+    SIGTERM or Ctrl-C saves and exits with 0; --resume goes on from there, on a CPU to the very same weights.
+    """
+    from lightning.fabric import Fabric
+
+    from mr2ct_training.checkpoint import CheckpointError
+    from mr2ct_training.config import TrainConfig
+    from mr2ct_training.dataset import Dataset, DatasetError
+    from mr2ct_training.loop import DivergedError, Rhythm, StoppedError, train
+
+    stops: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda received, _frame: stops.append(received))
+    config = TrainConfig(pad=pad, **settings)
+    try:
+        if not resume and (out / "last.ckpt").exists():
+            raise CheckpointError(f"{out / 'last.ckpt'}: exists already; --resume goes on, another --out starts anew")
+        data = Dataset(dataset)
+        fabric = _fabric(Fabric, device, config.precision)
+        fabric.launch()
+        last = train(
+            config,
+            data,
+            out,
+            fabric,
+            rhythm=Rhythm(log_every, save_every),
+            resume=resume,
+            asked_to_stop=lambda: bool(stops),
+        )
+    except StoppedError as stopped:
+        click.echo(f"mr2ct-train: stopped: {stopped}", err=True)
+        return
+    except (CheckpointError, DatasetError, DivergedError, ValueError) as error:
+        click.echo(f"mr2ct-train: {error}", err=True)
+        sys.exit(1)
+    except OSError as error:
+        click.echo(f"mr2ct-train: {error.filename or out}: {error.strerror or error}", err=True)
+        sys.exit(1)
+    if fabric.global_rank == 0:
+        click.echo(f"{last}\nmr2ct-export {last} --out MODEL --fp16 makes a model of it")
+
+
+def _fabric(fabric_type: Any, device: str, precision: str) -> Any:
+    """Lightning's Fabric for this machine, or for what torchrun says of it."""
+    import os
+
+    torchrun = "LOCAL_WORLD_SIZE" in os.environ
+    devices = int(os.environ["LOCAL_WORLD_SIZE"]) if torchrun else 1
+    nodes = int(os.environ["WORLD_SIZE"]) // devices if torchrun else 1
+    return fabric_type(
+        accelerator={"auto": "auto", "cpu": "cpu", "cuda": "cuda"}[device],
+        devices=devices,
+        num_nodes=nodes,
+        strategy="ddp" if torchrun and devices * nodes > 1 else "auto",
+        precision={"fp32": "32-true"}.get(precision, precision),
+    )
+
+
+if __name__ == "__main__":
+    main()

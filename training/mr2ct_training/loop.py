@@ -1,0 +1,161 @@
+"""The training loop: load, step, log, validate, save."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from lightning.fabric import Fabric
+from torch import Tensor
+
+from mr2ct_training.config import TrainConfig
+from mr2ct_training.cyclegan import CycleGAN
+from mr2ct_training.dataset import Dataset
+from mr2ct_training.networks import Networks
+from mr2ct_training.paired import Paired
+from mr2ct_training.pool import ImagePool
+from mr2ct_training.progress import Progress
+from mr2ct_training.sampling import PairedSampler, UnpairedSampler
+from mr2ct_training.state import Position, load_state, save_state
+from mr2ct_training.validation import Validation
+
+
+class Scheme(Protocol):
+    """A way of training: its networks, its pools, one step, and its translation for validation."""
+
+    networks: Networks
+    pools: dict[str, dict[int, ImagePool]]
+
+    def step(
+        self, mr: Tensor, ct: Tensor, position: tuple[int, int], update: Callable[..., None]
+    ) -> dict[str, Tensor]: ...
+
+    def translate(self, mr: Tensor) -> tuple[Tensor, Tensor | None]: ...
+
+
+class DivergedError(ArithmeticError):
+    """A loss became NaN or infinite; one line that names the step."""
+
+
+class StoppedError(Exception):
+    """Asked to stop from outside; the state is saved."""
+
+
+@dataclass(frozen=True)
+class Rhythm:
+    """How often, in steps: a line in the log, a checkpoint. Validation and pictures come with the end of an epoch."""
+
+    log_every: int = 20
+    save_every: int = 1000
+
+
+def train(
+    config: TrainConfig,
+    dataset: Dataset,
+    out: Path,
+    fabric: Fabric,
+    *,
+    rhythm: Rhythm = Rhythm(),
+    resume: bool = False,
+    asked_to_stop: Callable[[], bool] = lambda: False,
+) -> Path:
+    """Train, or go on with a training, until the config's last epoch; returns the last checkpoint.
+
+    Raises DivergedError, StoppedError, CheckpointError, DatasetError. Everything random follows from the config's seed
+    and the position, so an interrupted CPU run that is resumed ends with the same weights, bit for bit.
+    """
+    world, rank = fabric.world_size, fabric.global_rank
+    if config.batch % world:
+        raise ValueError(f"a batch of {config.batch} does not spread evenly over {world} processes")
+    share = config.batch // world
+    places = range(rank * share, (rank + 1) * share)
+    scheme, sampler = _scheme_and_sampler(config, dataset, fabric.device, places)
+    validation = Validation(dataset)
+    scaler = torch.amp.GradScaler(fabric.device.type, enabled=config.precision == "fp16-mixed")
+    position = Position()
+    if resume:
+        position = load_state(out / "last.ckpt", config, dataset, scheme, scaler, fabric)
+    progress = Progress(out, config, fabric, sampler.steps, position)
+
+    def update(loss: Tensor, *names: str) -> None:
+        optimisers = [scheme.networks.optimisers[name] for name in names]
+        for optimiser in optimisers:
+            optimiser.zero_grad(set_to_none=True)
+        torch.autograd.backward(scaler.scale(loss))
+        for optimiser in optimisers:
+            _average_gradients(optimiser, fabric)
+            scaler.step(optimiser)
+
+    with progress:
+        for epoch in range(position.epoch, config.epochs):
+            scheme.networks.set_learning_rate(config.learning_rate_of(epoch))
+            for step in range(position.step if epoch == position.epoch else 0, sampler.steps):
+                mr, ct = (slices.to(fabric.device, non_blocking=True) for slices in sampler.batch(epoch, step, places))
+                with fabric.autocast():
+                    losses = scheme.step(mr, ct, (epoch, step), update)
+                scaler.update()
+                here = Position(epoch, step + 1, position.best)
+                progress.note(here, losses)
+                stop = _any_process(asked_to_stop(), fabric)
+                if stop or here.count(sampler.steps) % rhythm.log_every == 0:
+                    _refuse_nan(progress.flush(), out)
+                if stop or here.count(sampler.steps) % rhythm.save_every == 0:
+                    _refuse_nan(progress.flush(), out)
+                    save_state(out / "last.ckpt", here, config, dataset, scheme, scaler, fabric)
+                if stop:
+                    raise StoppedError(
+                        f"{out / 'last.ckpt'} keeps epoch {epoch}, step {step + 1}; --resume goes on from there"
+                    )
+            _refuse_nan(progress.flush(), out)
+            measured = validation.measure(scheme, fabric)
+            progress.validated(epoch, measured, validation.panels(scheme, fabric))
+            better = measured.score < position.best
+            position = Position(epoch + 1, 0, min(measured.score, position.best))
+            save_state(out / "last.ckpt", position, config, dataset, scheme, scaler, fabric)
+            if better:
+                save_state(out / "best.ckpt", position, config, dataset, scheme, scaler, fabric)
+    return out / "last.ckpt"
+
+
+def _scheme_and_sampler(
+    config: TrainConfig, dataset: Dataset, device: torch.device, places: range
+) -> tuple[Scheme, UnpairedSampler | PairedSampler]:
+    mr, ct = dataset.slices("mr", "train"), dataset.slices("ct", "train")
+    if config.scheme == "paired":
+        return Paired(config, device, places), PairedSampler(config, mr, ct)
+    return CycleGAN(config, device, places), UnpairedSampler(config, mr, ct)
+
+
+def _average_gradients(optimiser: torch.optim.Optimizer, fabric: Fabric) -> None:
+    """The mean over processes of every gradient, as one message; each process then takes the same step."""
+    if fabric.world_size == 1:
+        return
+    gradients = [
+        weight.grad for group in optimiser.param_groups for weight in group["params"] if weight.grad is not None
+    ]
+    flat = torch.cat([gradient.flatten() for gradient in gradients])
+    mean: Any = fabric.all_reduce(flat, reduce_op="mean")
+    for gradient, part in zip(gradients, mean.split([g.numel() for g in gradients]), strict=True):
+        gradient.copy_(part.view_as(gradient))
+
+
+def _any_process(stop: bool, fabric: Fabric) -> bool:
+    if fabric.world_size == 1:
+        return stop
+    asked: Any = fabric.all_reduce(torch.tensor(float(stop), device=fabric.device), reduce_op="sum")
+    return bool(asked > 0)
+
+
+def _refuse_nan(lines: list[tuple[int, int, dict[str, float]]], out: Path) -> None:
+    """Raise DivergedError for the first step of a flushed log whose losses are not finite."""
+    for epoch, step, losses in lines:
+        bad = [name for name, value in losses.items() if not math.isfinite(value)]
+        if bad:
+            raise DivergedError(
+                f"epoch {epoch}, step {step}: {', '.join(bad)} became NaN or infinite; stopped, and "
+                f"{out / 'last.ckpt'} is as it was before; try a lower learning rate or precision fp32"
+            )
