@@ -15,7 +15,7 @@ from mr2ct.model import CARD, REFERENCE, Model, graph_file, open_model
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-SHAPE = ["batch", 1, PAPER_SLICES.rows, PAPER_SLICES.columns]
+SHAPE: list[str | int] = ["batch", 1, PAPER_SLICES.rows, PAPER_SLICES.columns]
 
 
 def identity_graph() -> onnx.ModelProto:
@@ -25,7 +25,7 @@ def identity_graph() -> onnx.ModelProto:
 
 def shifted_graph(by: float) -> onnx.ModelProto:
     """synthetic_ct = mr + by."""
-    shift = numpy_helper.from_array(np.float32(by), "by")
+    shift = numpy_helper.from_array(np.array(by, np.float32), "by")
     return _graph([helper.make_node("Add", ["mr", "by"], ["synthetic_ct"])], [shift])
 
 

@@ -27,15 +27,15 @@ ANTIALIAS = 0.4  # Gaussian sigma, in cells, of the mean a cell takes
 
 AIR_FRACTION = 0.07  # brighter than air by this part of the step to tissue is not air: a neck 10 times dimmer is not
 SKIN_FRACTION = 0.22  # the skin's edge, as part of the step from air to tissue nearby; fat is brighter than skin
-FIELD_MM = 20.0  # Gaussian sigma of "nearby": wider than skull and sinuses, narrower than the field of a coil
+FIELD_MM = 17.0  # Gaussian sigma of "nearby": wider than skull and sinuses, narrower than the field of a coil
 FAR_WEIGHT = 0.001  # of the mean of the whole volume, which counts where nothing is nearby
-FIELD_ROUNDS = 3  # tissue gives its field and the field the tissue; two rounds settle four real heads
+FIELD_ROUNDS = 8  # tissue gives its field and the field the tissue; two rounds settle four real heads
 NOISE_SIGMAS = 2.5  # of the background: at SNR 8 in 3 mm voxels, 2 swells a head by 100 ml and 3 loses 40 ml of it
 
 FAR_MM = 20.0
 DEBUG=0
-BGN=2.5
-GHOST_QUANTILE=.99
+FIELD_CELL_MM=10.
+GHOST_QUANTILE=.995
 GHOST_MARGIN=1.5
 LEAST_FRACTION=.1
 ISLAND_MM3 = 500.0  # smaller pieces of signal are noise
@@ -105,26 +105,30 @@ def _filling(signal: Field, air: Field, skin: Field) -> Field:
 
 def _levels(signal: Field, squares: Field, mm: Millimetres) -> tuple[Field, Field]:
     """The signal of air and that at the skin's edge around each cell, from the cells' mean signal and mean square."""
-    near = _weights(signal.shape, signal.shape, mm, [FIELD_MM] * 3)
+    wide_mm, wide = _cells(signal.shape, mm, FIELD_CELL_MM)
+    near = _weights(wide, signal.shape, mm, [FIELD_MM] * 3)
+    back = _weights(signal.shape, wide, wide_mm, wide_mm)
 
     def local(values: Field, share: Field) -> Field:
-        everywhere = (values * share).sum() / share.sum() if share.any() else values.min()
+        """The mean of the values nearby, each counting by its share."""
+        everywhere = (values * share).sum() / (share.sum() or 1)
         total = _resampled(values * share, near) + np.float32(FAR_WEIGHT * everywhere)
-        return total / (_resampled(share, near) + np.float32(FAR_WEIGHT))
+        return _resampled(total / (_resampled(share, near) + np.float32(FAR_WEIGHT)), back)
 
     tissue = bright = signal > _air_ends(signal)
     for _ in range(FIELD_ROUNDS):
         background = (~_grown(bright, mm, min(mm))).astype(np.float32)
         air = local(signal, background)
-        noise = NOISE_SIGMAS * np.sqrt(np.maximum(local(squares, background) - air * air, 0))
+        noise = np.sqrt(np.maximum(local(squares, background) - air * air, 0))
         step = np.maximum(signal - air, 0)
         field = local(step, step * tissue)  # the bright count more: a ghost beside the head is no tissue
-        bright, tissue = step > np.maximum(AIR_FRACTION * field, BGN/NOISE_SIGMAS*noise), step > np.maximum(SKIN_FRACTION * field, noise)
+        bright = step > np.maximum(AIR_FRACTION * field, noise)
+        tissue = step > np.maximum(SKIN_FRACTION * field, NOISE_SIGMAS * noise)
     far = ~_grown(_largest(tissue), mm, FAR_MM)
     ghosts = np.quantile(step[far] / field[far], GHOST_QUANTILE) if far.any() else 1.
     part = np.clip(GHOST_MARGIN * ghosts, LEAST_FRACTION, SKIN_FRACTION)
     if DEBUG: print(f'    ghosts {ghosts:.3f} part {part:.3f}')
-    return air, air + np.maximum(part * field, noise)
+    return air, air + np.maximum(part * field, NOISE_SIGMAS * noise)
 
 
 def _air_ends(signal: Field) -> float:
@@ -210,9 +214,14 @@ def _grown(mask: Mask, mm: Millimetres, radius_mm: float, through: Mask | None =
 
 def _coarsened(values: NDArray[Any], mm: Millimetres, cell_mm: float) -> tuple[Field, Millimetres]:
     """Mean values in cells of about `cell_mm`, never finer than the voxels, and the size of the cells."""
-    cells = [min(size, math.ceil(size * voxel / cell_mm)) for size, voxel in zip(values.shape, mm, strict=True)]
-    coarse = _resampled(values, _weights(cells, values.shape, mm, [ANTIALIAS * cell_mm] * 3))
-    return coarse, [size * voxel / cell for size, voxel, cell in zip(values.shape, mm, cells, strict=True)]
+    size, cells = _cells(values.shape, mm, cell_mm)
+    return _resampled(values, _weights(cells, values.shape, mm, [ANTIALIAS * cell_mm] * 3)), size
+
+
+def _cells(shape: Sequence[int], mm: Millimetres, cell_mm: float) -> tuple[Millimetres, Sequence[int]]:
+    """The size and the number along each axis of cells of about `cell_mm`, never finer than the voxels."""
+    cells = [min(voxels, math.ceil(voxels * size / cell_mm)) for voxels, size in zip(shape, mm, strict=True)]
+    return [voxels * size / count for voxels, size, count in zip(shape, mm, cells, strict=True)], cells
 
 
 def _weights(into: Sequence[int], of: Sequence[int], mm: Millimetres, sigma_mm: Millimetres) -> list[Field]:

@@ -25,7 +25,7 @@ from mr2ct_training.generator import Generator, GeneratorConfig, untrained
 
 COARSE = phantom.grid_around((0, 0, 0), (84, 84, 62), (3.0, 3.0, 3.0), phantom.SAGITTAL)
 TRAINING = phantom.grid_around((0, 0, 0), (112, 112, 25), (2.3, 2.3, 7.5), phantom.SAGITTAL)
-STEPS = 120
+STEPS = 80
 
 
 @pytest.fixture(scope="session")
@@ -69,9 +69,10 @@ def full_size_export(full_size: Checkpoint, full_size_reference: Reference, full
 
 
 @pytest.fixture(scope="session")
-def narrow(head_mr: Volume) -> Checkpoint:
-    """Untrained, 8 channels, with its own reference slices."""
-    return with_reference(untrained_checkpoint(8, seed=0), head_mr)
+def small(head_mr: Volume) -> Checkpoint:
+    """Untrained, 8 channels and 1 residual block, with its own reference slices: quick to export."""
+    network = untrained(GeneratorConfig(width=8, blocks=1), seed=0).eval()
+    return with_reference(replace(untrained_checkpoint(8, seed=0), mr_to_ct=network), head_mr)
 
 
 @pytest.fixture(scope="session")

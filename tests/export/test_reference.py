@@ -35,6 +35,11 @@ class Recorder:
         return batch.copy()
 
 
+@pytest.fixture(scope="module")
+def six(head_mr: Volume) -> Reference:
+    return reference_of(head_mr)
+
+
 def reference_of(*volumes: Volume, window: MrWindow = PAPER_MR_WINDOW, count: int = SLICES) -> Reference:
     return reference_from_volumes(volumes, PAPER_SLICES, window, nn.Identity(), count)
 
@@ -51,11 +56,12 @@ def test_reference_slices_are_bit_for_bit_what_the_runtime_gives_its_engine(
     assert len({one.tobytes() for one in taken} & given) == SLICES
 
 
-def test_reference_slices_hold_head_and_air_in_the_network_s_range(head_mr: Volume) -> None:
-    reference = reference_of(head_mr)
+def test_reference_slices_hold_head_and_air_in_the_network_s_range(six: Reference) -> None:
+    reference = six
     assert reference.mr.shape == (SLICES, 1, PAPER_SLICES.rows, PAPER_SLICES.columns)
     assert reference.head.shape == (SLICES, PAPER_SLICES.rows, PAPER_SLICES.columns)
-    assert (reference.mr.dtype, reference.head.dtype) == (np.float32, np.bool_)
+    assert reference.mr.dtype == np.float32
+    assert reference.head.dtype == np.bool_
     assert reference.mr.min() >= -1
     assert reference.mr.max() <= 1
     shares = reference.head.mean(axis=(1, 2))
@@ -72,10 +78,10 @@ def test_slices_are_shared_out_evenly_between_the_mrs(head_mr: Volume, even_head
     np.testing.assert_array_equal(both.head, np.concatenate([part.head for part in alone]))
 
 
-def test_slices_come_from_over_the_whole_breadth_of_the_head(head_mr: Volume) -> None:
-    heads = reference_of(head_mr, count=5).head.sum(axis=(1, 2))
-    assert heads.argmax() not in (0, 4)  # the middle of a head is its largest slice
-    assert heads[[0, 4]].max() < 0.7 * heads.max()
+def test_slices_come_from_over_the_whole_breadth_of_the_head(six: Reference) -> None:
+    areas = six.head.sum(axis=(1, 2))
+    assert areas.argmax() in (2, 3)  # the middle of a head is its largest slice
+    assert areas[[0, -1]].max() < 0.7 * areas.max()
 
 
 def test_a_ct_is_refused() -> None:
@@ -91,24 +97,22 @@ def test_an_mr_of_something_much_smaller_than_a_head_is_refused() -> None:
         reference_of(mouse)
 
 
-def test_an_answer_does_not_depend_on_the_slices_beside_it(head_mr: Volume) -> None:
-    taken = reference_of(head_mr, count=2)
+def test_an_answer_does_not_depend_on_the_slices_beside_it(six: Reference) -> None:
     network = untrained(GeneratorConfig(width=4))
-    both = answered(taken.mr, taken.head, network.train()).synthetic_ct
-    one = answered(taken.mr[1:], taken.head[1:], network).synthetic_ct
+    both = answered(six.mr[:2], six.head[:2], network.train()).synthetic_ct
+    one = answered(six.mr[1:2], six.head[1:2], network).synthetic_ct
     np.testing.assert_array_equal(both[1:], one)
     assert both.dtype == np.float32
 
 
-def test_packed_slices_are_the_same_bytes_for_the_same_slices_and_unpack_to_them(head_mr: Volume) -> None:
-    reference = reference_of(head_mr, count=2)
-    content = packed(reference)
-    assert packed(reference_of(head_mr, count=2)) == content
+def test_packed_slices_are_the_same_bytes_for_the_same_mr_and_unpack_to_them(six: Reference, head_mr: Volume) -> None:
+    content = packed(six)
+    assert packed(reference_of(head_mr)) == content
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-        np.testing.assert_array_equal(arrays["mr"], reference.mr)
-        np.testing.assert_array_equal(arrays["synthetic_ct"], reference.synthetic_ct)
-        np.testing.assert_array_equal(arrays["head"], reference.head)
+        np.testing.assert_array_equal(arrays["mr"], six.mr)
+        np.testing.assert_array_equal(arrays["synthetic_ct"], six.synthetic_ct)
+        np.testing.assert_array_equal(arrays["head"], six.head)
 
 
-def test_six_slices_of_a_head_stay_under_three_megabytes(head_mr: Volume) -> None:
-    assert len(packed(reference_of(head_mr))) < 3e6
+def test_six_slices_of_a_head_stay_under_three_megabytes(six: Reference) -> None:
+    assert len(packed(six)) < 3e6

@@ -123,6 +123,7 @@ def test_a_header_with_windows_line_ends_is_read_and_carried_over(tmp_path: Path
     write_volume(mr, tmp_path / f"ct{suffix}")
     assert read_volume(tmp_path / f"ct{suffix}").grid == mr.grid
     assert geometry_lines(tmp_path / f"ct{suffix}") == geometry_lines(path)
+    assert b"\r" not in (tmp_path / f"ct{suffix}").read_bytes().split(b"\n\n")[0]
 
 
 @pytest.mark.parametrize("packed", [False, True])

@@ -16,7 +16,14 @@ import pytest
 import torch
 
 from mr2ct.card import PAPER_MR_WINDOW, FixedWindow, MrWindow, PercentileWindow
-from mr2ct_training.checkpoint import FORMAT, Checkpoint, CheckpointError, load_checkpoint, save_checkpoint
+from mr2ct_training.checkpoint import (
+    FORMAT,
+    Checkpoint,
+    CheckpointError,
+    load_checkpoint,
+    read_content,
+    save_checkpoint,
+)
 from mr2ct_training.generator import GeneratorConfig, untrained
 
 SMALL = GeneratorConfig(width=2, blocks=1)
@@ -204,9 +211,17 @@ def test_a_checkpoint_that_is_not_there_is_refused(name: str, tmp_path: Path) ->
     assert_refused(tmp_path / name, "no such checkpoint")
 
 
-@pytest.mark.parametrize("failure", [OSError("No space left on device"), KeyboardInterrupt()], ids=str)
+@pytest.mark.parametrize(
+    ("failure", "told"),
+    [
+        (OSError("No space left on device"), CheckpointError),
+        (RuntimeError("unexpected pos 64 vs 0\nat two lines"), CheckpointError),
+        (KeyboardInterrupt(), KeyboardInterrupt),
+    ],
+    ids=["disk", "torch", "ctrl-c"],
+)
 def test_a_failed_save_leaves_the_old_checkpoint_and_nothing_else(
-    failure: BaseException, saved: Path, monkeypatch: pytest.MonkeyPatch
+    failure: BaseException, told: type[BaseException], saved: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = saved.read_bytes()
 
@@ -215,10 +230,28 @@ def test_a_failed_save_leaves_the_old_checkpoint_and_nothing_else(
         raise failure
 
     monkeypatch.setattr(torch, "save", half)
-    with pytest.raises(type(failure)):
+    with pytest.raises(told) as raised:
         save_checkpoint(small(), saved)
+    assert "\n" not in str(raised.value)
     assert saved.read_bytes() == before
     assert list(saved.parent.iterdir()) == [saved]
+
+
+@pytest.mark.parametrize("parent", ["missing", "file"])
+def test_a_place_that_cannot_be_written_is_told_in_one_line(parent: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CheckpointError, match="not written") as refused:
+        save_checkpoint(small(), tmp_path / parent / "brain.pt")
+    assert "\n" not in str(refused.value)
+
+
+def test_what_a_training_needs_to_go_on_comes_back_and_is_no_matter_to_the_gate(tmp_path: Path) -> None:
+    path = tmp_path / "brain.pt"
+    save_checkpoint(small(), path, state={"epoch": 3, "adam": torch.arange(4.0)})
+    state = read_content(path)["state"]
+    assert state["epoch"] == 3
+    assert torch.equal(state["adam"], torch.arange(4.0))
+    assert load_checkpoint(path).training == {}
 
 
 def test_a_successful_save_replaces_the_old_checkpoint_and_leaves_nothing_else(saved: Path) -> None:
