@@ -1,4 +1,4 @@
-"""How long a volume takes: every stage of mr2ct-run on the paper's 183 x 288 x 288, beside PyTorch eager in the same run.
+"""How long a volume takes: every stage of mr2ct-run on the paper's 183 x 288 x 288, beside PyTorch eager in one run.
 
     python benchmarks/latency.py [--repeats 5] [--width 64] [--torch-repeats 1] [--device cpu] [--save NAME]
 

@@ -10,12 +10,13 @@ from collections.abc import Iterable
 
 import numpy as np
 import torch
+from torch import Tensor, nn
+
 from mr2ct_training.config import TrainConfig
 from mr2ct_training.generator import Generator, GeneratorConfig, initialise
 from mr2ct_training.patchgan import PatchGAN
 from mr2ct_training.pool import ImagePool
 from mr2ct_training.sampling import POOL, stream
-from torch import Tensor, nn
 
 
 class PlainCycleGAN:

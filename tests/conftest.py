@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from mr2ct.model import Model
 from small_models import write_model
 

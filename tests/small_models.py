@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
 from mr2ct.card import PAPER_SLICES, Card, Certificate, FileFacts, FixedWindow
 from mr2ct.certificate import BUDGETS_HU
 from mr2ct.model import CARD, REFERENCE, Model, graph_file, open_model
-from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
 
 SHAPE: list[str | int] = ["batch", 1, PAPER_SLICES.rows, PAPER_SLICES.columns]
 

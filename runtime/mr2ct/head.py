@@ -25,19 +25,17 @@ SKIN_CELL_MM = 1.5  # 1 mm cells take twice as long; with 2 mm ears and lips beg
 HULL_CELL_MM = 3.0  # a scalp of 2 mm still shows
 ANTIALIAS = 0.4  # Gaussian sigma, in cells, of the mean a cell takes
 
-AIR_FRACTION = 0.07  # brighter than air by this part of the step to tissue is not air: a neck 10 times dimmer is not
-SKIN_FRACTION = 0.22  # the skin's edge, as part of the step from air to tissue nearby; fat is brighter than skin
-FIELD_MM = 17.0  # Gaussian sigma of "nearby": wider than skull and sinuses, narrower than the field of a coil
-FAR_WEIGHT = 0.001  # of the mean of the whole volume, which counts where nothing is nearby
-FIELD_ROUNDS = 8  # tissue gives its field and the field the tissue; two rounds settle four real heads
+AIR_FRACTION = 0.07  # of the step from air to the tissue nearby: what is brighter does not count as background
+SKIN_FRACTIONS = (0.1, 0.22)  # the skin's edge: 0.1 keeps a scalp with its fat suppressed, 0.22 most ghosts out
+GHOST_QUANTILE, GHOST_MARGIN = 0.999, 1.5  # the fraction is 1.5 times that of the brightest 0.1 % of the far background
+FAR_MM = 20.0  # from the tissue: beyond any scalp, and still as bright with ghosts as near it
 NOISE_SIGMAS = 2.5  # of the background: at SNR 8 in 3 mm voxels, 2 swells a head by 100 ml and 3 loses 40 ml of it
+FIELD_MM = 20.0  # Gaussian sigma of "nearby": wider than skull and sinuses, narrower than the field of a coil
+FIELD_CELL_MM = 10.0
+FAR_WEIGHT = 0.001  # of the mean of the whole volume, which counts where nothing is nearby
+FIELD_ROUNDS = 16  # at most; heads take 3, those with the background brightened to one side up to 12
+SETTLED = 0.003  # change in a round, as part of the tissue
 
-FAR_MM = 20.0
-DEBUG=0
-FIELD_CELL_MM=10.
-GHOST_QUANTILE=.995
-GHOST_MARGIN=1.5
-LEAST_FRACTION=.1
 ISLAND_MM3 = 500.0  # smaller pieces of signal are noise
 SEAL_MM = 10.0  # half the widest gap the hull spans: the skull between scalp and brain, an open mouth
 NARROW_MM = 4.0  # half the widest opening air does not enter: nostrils, ear canals, parted lips
@@ -105,12 +103,11 @@ def _filling(signal: Field, air: Field, skin: Field) -> Field:
 
 def _levels(signal: Field, squares: Field, mm: Millimetres) -> tuple[Field, Field]:
     """The signal of air and that at the skin's edge around each cell, from the cells' mean signal and mean square."""
-    wide_mm, wide = _cells(signal.shape, mm, FIELD_CELL_MM)
-    near = _weights(wide, signal.shape, mm, [FIELD_MM] * 3)
-    back = _weights(signal.shape, wide, wide_mm, wide_mm)
+    wide, wide_mm = _cells(signal.shape, mm, FIELD_CELL_MM)
+    near = _weights(wide, signal.shape, mm, [math.sqrt(FIELD_MM**2 - FIELD_CELL_MM**2)] * 3)
+    back = _weights(signal.shape, wide, wide_mm, [FIELD_CELL_MM] * 3)
 
     def local(values: Field, share: Field) -> Field:
-        """The mean of the values nearby, each counting by its share."""
         everywhere = (values * share).sum() / (share.sum() or 1)
         total = _resampled(values * share, near) + np.float32(FAR_WEIGHT * everywhere)
         return _resampled(total / (_resampled(share, near) + np.float32(FAR_WEIGHT)), back)
@@ -122,13 +119,15 @@ def _levels(signal: Field, squares: Field, mm: Millimetres) -> tuple[Field, Fiel
         noise = np.sqrt(np.maximum(local(squares, background) - air * air, 0))
         step = np.maximum(signal - air, 0)
         field = local(step, step * tissue)  # the bright count more: a ghost beside the head is no tissue
-        bright = step > np.maximum(AIR_FRACTION * field, noise)
-        tissue = step > np.maximum(SKIN_FRACTION * field, NOISE_SIGMAS * noise)
+        before, bright = bright, step > np.maximum(AIR_FRACTION * field, noise)
+        tissue = step > np.maximum(SKIN_FRACTIONS[1] * field, NOISE_SIGMAS * noise)
+        if np.count_nonzero(bright != before) <= SETTLED * np.count_nonzero(tissue):
+            break
+
     far = ~_grown(_largest(tissue), mm, FAR_MM)
-    ghosts = np.quantile(step[far] / field[far], GHOST_QUANTILE) if far.any() else 1.
-    part = np.clip(GHOST_MARGIN * ghosts, LEAST_FRACTION, SKIN_FRACTION)
-    if DEBUG: print(f'    ghosts {ghosts:.3f} part {part:.3f}')
-    return air, air + np.maximum(part * field, NOISE_SIGMAS * noise)
+    ghosts = np.quantile(step[far] / field[far], GHOST_QUANTILE) if far.any() else math.inf
+    fraction = np.float32(np.clip(GHOST_MARGIN * ghosts, *SKIN_FRACTIONS))
+    return air, air + np.maximum(fraction * field, NOISE_SIGMAS * noise)
 
 
 def _air_ends(signal: Field) -> float:
@@ -214,14 +213,14 @@ def _grown(mask: Mask, mm: Millimetres, radius_mm: float, through: Mask | None =
 
 def _coarsened(values: NDArray[Any], mm: Millimetres, cell_mm: float) -> tuple[Field, Millimetres]:
     """Mean values in cells of about `cell_mm`, never finer than the voxels, and the size of the cells."""
-    size, cells = _cells(values.shape, mm, cell_mm)
+    cells, size = _cells(values.shape, mm, cell_mm)
     return _resampled(values, _weights(cells, values.shape, mm, [ANTIALIAS * cell_mm] * 3)), size
 
 
-def _cells(shape: Sequence[int], mm: Millimetres, cell_mm: float) -> tuple[Millimetres, Sequence[int]]:
-    """The size and the number along each axis of cells of about `cell_mm`, never finer than the voxels."""
+def _cells(shape: Sequence[int], mm: Millimetres, cell_mm: float) -> tuple[Sequence[int], Millimetres]:
+    """Number and size, along each axis, of cells of about `cell_mm`, never finer than the voxels."""
     cells = [min(voxels, math.ceil(voxels * size / cell_mm)) for voxels, size in zip(shape, mm, strict=True)]
-    return [voxels * size / count for voxels, size, count in zip(shape, mm, cells, strict=True)], cells
+    return cells, [voxels * size / count for voxels, size, count in zip(shape, mm, cells, strict=True)]
 
 
 def _weights(into: Sequence[int], of: Sequence[int], mm: Millimetres, sigma_mm: Millimetres) -> list[Field]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,6 +27,15 @@ from mr2ct_training.generator import Generator, GeneratorConfig, untrained
 COARSE = phantom.grid_around((0, 0, 0), (84, 84, 62), (3.0, 3.0, 3.0), phantom.SAGITTAL)
 TRAINING = phantom.grid_around((0, 0, 0), (112, 112, 25), (2.3, 2.3, 7.5), phantom.SAGITTAL)
 STEPS = 80
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Two threads of PyTorch wait for each other on a busy machine: the tests then take three times as long."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")
@@ -113,7 +123,7 @@ def with_reference(checkpoint: Checkpoint, mr: Volume) -> Checkpoint:
 
 
 def _trained_generator() -> Generator:
-    """Eight channels, L1, Adam with the paper's betas; on one thread, which a busy machine does not stall."""
+    """Eight channels, L1, Adam with the paper's betas."""
     mr, ct = phantom.draw(TRAINING, seed=2)
     head = head_mask(mr)
     limits = mr_limits(PAPER_MR_WINDOW, mr.voxels, head)
@@ -122,15 +132,11 @@ def _trained_generator() -> Generator:
     targets = torch.from_numpy(to_network(to_model_grid(ct, grid, outside=-1000), PAPER_CT_WINDOW_HU))
     network = untrained(GeneratorConfig(width=8), seed=1)
     adam = torch.optim.Adam(network.parameters(), lr=1e-3, betas=(0.5, 0.999))
-    order, threads = torch.Generator().manual_seed(0), torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        for _ in range(STEPS):
-            n = torch.randint(20, len(inputs) - 20, (1,), generator=order)  # the outer 20 mm are ears and air
-            loss = (network(inputs[n, None]) - targets[n, None]).abs().mean()
-            adam.zero_grad()
-            loss.backward()
-            adam.step()
-    finally:
-        torch.set_num_threads(threads)
+    order = torch.Generator().manual_seed(0)
+    for _ in range(STEPS):
+        n = torch.randint(20, len(inputs) - 20, (1,), generator=order)  # the outer 20 mm are ears and air
+        loss = (network(inputs[n, None]) - targets[n, None]).abs().mean()
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
     return network.eval()

@@ -179,16 +179,17 @@ def test_a_volume_moved_by_one_voxel_does_not_keep_the_old_header(tmp_path: Path
     assert apart(load(tmp_path / "ct.nii").affine, ras_affine(moved.grid), TILTED.size) < 1e-4
 
 
-def test_qform_and_sform_apart_are_both_kept_and_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize("units, told", [(1, "7000.0 mm"), (2, "7.0 mm"), (3, "")])
+def test_qform_and_sform_apart_are_both_kept_and_told_in_millimetres(tmp_path: Path, units: int, told: str) -> None:
     affine = ras_affine(TILTED)
-    header = nifti_header(some_voxels(TILTED), affine, codes=(1, 2))
+    header = nifti_header(some_voxels(TILTED), affine, codes=(1, 2), xyzt_units=units)
     affine[:3, 3] += (0.0, 7.0, 0.0)
     header.set_sform(affine, 2)
     source = tmp_path / "mr.nii"
     source.write_bytes(header.binaryblock + b"\0\0\0\0" + some_voxels(TILTED).tobytes())
     mr = read_volume(source)
-    assert len(mr.remarks) == 1
-    assert "7.0 mm" in mr.remarks[0]
+    assert len(mr.remarks) == bool(told)
+    assert all(f"up to {told} apart" in remark for remark in mr.remarks)
     assert mr.grid == Grid.of(sitk.ReadImage(str(source)))
     write_volume(mr, tmp_path / "ct.nii")
     before, after = load(source), load(tmp_path / "ct.nii")

@@ -126,6 +126,15 @@ def test_a_header_with_windows_line_ends_is_read_and_carried_over(tmp_path: Path
     assert b"\r" not in (tmp_path / f"ct{suffix}").read_bytes().split(b"\n\n")[0]
 
 
+def test_damage_behind_a_header_with_windows_line_ends_is_found(tmp_path: Path) -> None:
+    path = put(tmp_path / "mr.nrrd", some_voxels(TILTED), TILTED, packed=True)
+    header, blank, voxels = path.read_bytes().partition(b"\n\n")
+    for at in range(10, len(voxels)):  # behind gzip's own header
+        broken = voxels[:at] + bytes([voxels[at] ^ 1]) + voxels[at + 1 :]
+        path.write_bytes((header + blank).replace(b"\n", b"\r\n") + broken)
+        assert "damaged" in refusal(path)
+
+
 @pytest.mark.parametrize("packed", [False, True])
 def test_a_header_with_comments_and_key_value_pairs_is_read(tmp_path: Path, packed: bool) -> None:
     path = put(tmp_path / "mr.nrrd", some_voxels(TILTED), TILTED, packed=packed)

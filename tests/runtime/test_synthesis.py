@@ -127,7 +127,7 @@ def test_the_papers_volume_becomes_exactly_its_183_slices(identity_model: Model,
 
 
 def test_fine_anatomy_is_softened_and_not_moved(identity_model: Model, identity: Choice) -> None:
-    """Linear interpolation there and back at a voxel's own size softens edges; half the voxels keep 0.5 % of the range."""
+    """Linear interpolation there and back at a voxel's own size softens edges; half the voxels keep 0.5 % of range."""
     mr = head_within_window(phantom.paper_grid())
     result = synthesize(mr, identity_model, identity, batch=32)
     error = np.abs(result.volume.voxels[result.head] + 600.0 - mr.voxels[result.head]) / np.ptp(mr.voxels)

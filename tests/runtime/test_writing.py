@@ -218,7 +218,7 @@ from mr2ct.errors import OutputError
 from mr2ct.grid import Grid
 from mr2ct.reading import read_volume
 from mr2ct.volume import Volume
-from mr2ct.writing import whole_or_not_at_all, write_volume
+from mr2ct.writing import check_place, whole_or_not_at_all, write_volume
 
 grid = Grid((30, 20, 10), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0), (1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0))
 voxels = np.random.default_rng(0).integers(-1000, 3000, grid.shape).astype(np.int16)
@@ -296,9 +296,14 @@ if os.geteuid() == 0:
     os.setgid(65534)
     os.setuid(65534)  # nobody
 for suffix in sys.argv[1:]:
-    for write in (write_volume, lambda ct, target: whole_or_not_at_all(target, overwrite=False).__enter__()):
+    target = Path(f"ct{suffix}")
+    for step in (
+        lambda: check_place(target, overwrite=False),
+        lambda: write_volume(ct, target),
+        lambda: whole_or_not_at_all(target, overwrite=False).__enter__(),
+    ):
         try:
-            write(ct, Path(f"ct{suffix}"))
+            step()
         except OutputError as error:
             print(json.dumps(str(error)))
 """
@@ -311,8 +316,7 @@ def test_a_folder_that_may_not_be_written_is_told(tmp_path: Path) -> None:
         pytest.skip("root may write anywhere, and may not become nobody here")
     assert process.returncode == 0, err
     messages = [json.loads(line) for line in out.splitlines()]
-    assert len(messages) == 2 * len(SUFFIXES)
-    for suffix, message in zip(np.repeat(SUFFIXES, 2), messages, strict=True):
+    for suffix, message in zip(np.repeat(SUFFIXES, 3), messages, strict=True):
         assert f"ct{suffix}: cannot write there: Permission denied" == message
     assert contents(tmp_path) == {}
 

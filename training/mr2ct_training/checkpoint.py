@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 import zipfile
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,8 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path, state: dict[str, Any] | 
     except (OSError, RuntimeError) as error:  # torch.save says RuntimeError where the disk is full
         raise CheckpointError(f"{path}: not written, the one before it is kept: {_first_line(error)}") from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):  # nothing there, or nowhere to be
+            partial.unlink()
 
 
 def _first_line(error: Exception) -> str:

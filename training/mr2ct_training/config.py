@@ -31,7 +31,6 @@ class TrainConfig:
     discriminator_width: int = 64  # Isola et al., section 6.1.2
     steps_per_epoch: int = 0  # 0: as many as the larger of the two modalities has slices, as the reference code does
     precision: Precision = "fp32"  # mixed: convolutions in half precision, weights and optimisers in fp32
-    channels_last: bool = True  # memory layout only: the same numbers up to rounding, faster convolutions
     compile: bool = False  # torch.compile of the networks; pays on a GPU after minutes of compiling
 
     @property

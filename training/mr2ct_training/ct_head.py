@@ -55,7 +55,7 @@ def ct_head_mask(ct: Volume) -> Mask:
     Raises VolumeError where there is no head to find.
     """
     voxels = np.clip(ct.voxels, AIR_HU, 0).astype(np.float32)  # bone and metal are tissue, not more of it
-    mean = sitk.DiscreteGaussian(ct.grid.image(voxels), HOLES_MM**2)
+    mean = sitk.DiscreteGaussian(ct.grid.image(voxels), [HOLES_MM**2] * 3)
     tissue = mean > TISSUE_HU
     body = _without_fixings(tissue)
     if not body.any():
@@ -74,33 +74,25 @@ def _without_fixings(tissue: sitk.Image) -> Mask:
     missing = [-size % block for size, block in zip(tissue.GetSize(), blocks, strict=True)]
     padded = sitk.ZeroFluxNeumannPad(sitk.Cast(tissue, sitk.sitkFloat32), [0, 0, 0], missing)
     cells = sitk.BinShrink(padded, blocks) >= 0.5
-    core = _largest(_distance_within(cells) > THICK_MM / 2)
-    near = sitk.Resample(_joined(cells, core), tissue, sitk.Transform(), sitk.sitkNearestNeighbor, 0)
+    # to the nearest cell of air; beyond the volume there is none, so that a neck cut off is as thick as it looks
+    inside = sitk.SignedMaurerDistanceMap(cells, insideIsPositive=True, squaredDistance=False, useImageSpacing=True)
+    pieces = sitk.RelabelComponent(sitk.ConnectedComponent(inside > THICK_MM / 2), sortByObjectSize=True)
+    near = sitk.Resample(_joined(cells, pieces == 1), tissue, sitk.Transform(), sitk.sitkNearestNeighbor, 0)
     joined: Mask = sitk.GetArrayFromImage(tissue & near).astype(bool)
     return joined
 
 
 def _joined(cells: sitk.Image, core: sitk.Image) -> sitk.Image:
-    """The cells that hang together with the core and do not lead away from it, and one cell around them."""
+    """The cells that hang together with the core and do not lead far away from it, and one cell around them."""
     if not sitk.GetArrayViewFromImage(core).any():
         return core
-    away = sitk.Abs(sitk.SignedMaurerDistanceMap(core, False, False, True)) * sitk.Cast(1 - core, sitk.sitkFloat32)
-    ends = sitk.GetArrayFromImage(sitk.ConnectedComponent(cells & (away > THICK_MM / 2)))
-    distance: NDArray[Any] = sitk.GetArrayFromImage(away)
+    outside = sitk.SignedMaurerDistanceMap(core, squaredDistance=False, useImageSpacing=True)
+    away: NDArray[Any] = np.maximum(sitk.GetArrayFromImage(outside), 0)  # mm from the core
+    ends: NDArray[Any] = sitk.GetArrayFromImage(sitk.ConnectedComponent(cells & (outside > THICK_MM / 2)))
     reach = np.zeros(ends.max() + 1)
-    np.maximum.at(reach, ends[ends > 0], distance[ends > 0])
-    belongs = (distance < NEAR_MM) | (reach[ends] < REACH_MM)
-    allowed = sitk.GetImageFromArray(belongs.astype(np.uint8))
-    allowed.CopyInformation(cells)
-    joined = sitk.BinaryReconstructionByDilation(core, cells & allowed, foregroundValue=1)
-    return sitk.BinaryDilate(joined, [1, 1, 1], sitk.sitkBox, foregroundValue=1)
-
-
-def _distance_within(cells: sitk.Image) -> sitk.Image:
-    """Mm from each cell of the mask to the nearest outside it; beyond the volume there is no outside."""
-    return sitk.SignedMaurerDistanceMap(cells, insideIsPositive=True, squaredDistance=False, useImageSpacing=True)
-
-
-def _largest(mask: sitk.Image) -> sitk.Image:
-    """The largest piece of a mask."""
-    return sitk.RelabelComponent(sitk.ConnectedComponent(mask), sortByObjectSize=True) == 1
+    np.maximum.at(reach, ends[ends > 0], away[ends > 0])
+    belongs = sitk.GetImageFromArray(((away < NEAR_MM) | (reach[ends] < REACH_MM)).astype(np.uint8))
+    belongs.CopyInformation(cells)
+    joined = sitk.BinaryReconstructionByDilation(core, cells & belongs, foregroundValue=1)
+    grown: sitk.Image = sitk.BinaryDilate(joined, [1, 1, 1], sitk.sitkBox, foregroundValue=1)
+    return grown

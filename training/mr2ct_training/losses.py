@@ -9,13 +9,13 @@ from torch.nn import functional
 
 def least_squares(patches: Tensor, real: bool) -> Tensor:
     """Equations 1 and 2: the mean of (1 - Dis)^2 for real patches, of Dis^2 for synthetic ones. A scalar, fp32."""
-    patches = patches.float()
+    patches = _summable(patches)
     return ((patches - 1) ** 2 if real else patches**2).mean()
 
 
 def cross_entropy(patches: Tensor, real: bool) -> Tensor:
     """The GAN loss of Isola et al., arXiv 1611.07004, equation 1, on logits. A scalar, fp32."""
-    patches = patches.float()
+    patches = _summable(patches)
     return functional.binary_cross_entropy_with_logits(patches, torch.full_like(patches, float(real)))
 
 
@@ -27,4 +27,9 @@ def discriminator(loss_on_real: Tensor, loss_on_synthetic: Tensor) -> Tensor:
 
 def absolute(one: Tensor, other: Tensor) -> Tensor:
     """The L1 distance of equation 3, as a mean over pixels. A scalar, fp32."""
-    return (one.float() - other.float()).abs().mean()
+    return (_summable(one) - _summable(other)).abs().mean()
+
+
+def _summable(image: Tensor) -> Tensor:
+    """In at least fp32: half precision is for convolutions, not for sums over a slice."""
+    return image.to(torch.promote_types(image.dtype, torch.float32))

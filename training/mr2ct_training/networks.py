@@ -23,11 +23,11 @@ class Networks:
 
     def __init__(self, modules: Mapping[str, nn.Module], config: TrainConfig, device: torch.device) -> None:
         random = torch.Generator().manual_seed(config.seed)
-        layout = torch.channels_last if config.channels_last else torch.contiguous_format
         self.modules: dict[str, nn.Module] = {}
         for name, module in modules.items():
             initialise(module, random)
-            self.modules[name] = module.to(device, memory_format=layout)  # type: ignore[call-overload]
+            # not channels_last: InstanceNorm's backward is wrong there at batch 1, see benchmarks/LOG.md
+            self.modules[name] = module.to(device)
         self._run: dict[str, Network] = {
             name: torch.compile(module) if config.compile else module for name, module in self.modules.items()
         }

@@ -39,7 +39,9 @@ TOP_MM = 120.0  # below the vertex: the part of the head that two scans of it sh
 PITCHES_DEG = (0.0, -20.0, 20.0)  # chin up, chin down: what head rests differ in
 MOST_TURN_DEG = 45.0
 MOST_SHIFT_MM = 150.0  # of the middle of the head, from where the start had put it
-LEAST_OVERLAP = 0.75  # of the smaller head
+LEAST_OVERLAP = 0.85  # of the smaller head, where both scans show it; heads of two people reach 0.86 to 0.98
+LEAST_SHARED = 0.3  # of the smaller head has to be in both scans
+BEYOND = 2  # in a mask: outside the scan
 
 Mask = NDArray[np.bool_]
 Vector = NDArray[np.float64]
@@ -85,31 +87,34 @@ def register(ct: Volume, ct_head: Mask, mr: Volume, mr_head: Mask, *, iterations
     """Lay a CT, HU, onto an MR of the same head; the heads are (k, j, i) on the grid of each.
 
     iterations: the most at one resolution. Raises RegistrationError when that is not enough, when the heads do not
-    overlap in the end, when the CT has turned or moved implausibly far, or when the metric is worse than at the start.
+    overlap in the end, when the CT has turned or moved implausibly far, when the metric is worse than at the start, or
+    when it is better with the CT half turned around.
     """
     dark, bright = float(mr.voxels.min()), float(np.percentile(mr.voxels[mr_head], MR_PERCENTILE))
     fixed = _cubes(mr, mr_head, dark, (dark, bright))
     moving = _cubes(ct, ct_head, PAPER_CT_WINDOW_HU[0], PAPER_CT_WINDOW_HU)
     heads = _cube_mask(mr, mr_head), _cube_mask(ct, ct_head)
     with _one_thread():
+        before, start = _best_start(fixed, moving, *heads)
+        found = sitk.Euler3DTransform(start)
+        method = _method(heads[0], iterations)
+        method.SetInitialTransform(found, inPlace=True)
+        counted: list[int] = []
+        method.AddCommand(sitk.sitkIterationEvent, lambda: counted.append(1))
         try:
-            start = min(_starts(*heads), key=lambda transform: _metric(transform, fixed, moving, heads[0]))
-            found = sitk.Euler3DTransform(start)
-            method = _method(heads[0], iterations)
-            method.SetInitialTransform(found, inPlace=True)
-            counted: list[int] = []
-            method.AddCommand(sitk.sitkIterationEvent, lambda: counted.append(1))
             method.Execute(fixed, moving)
-            before, after = (_metric(transform, fixed, moving, heads[0]) for transform in (start, found))
-        except RuntimeError as error:  # ITK's, when no sample of the MR meets the CT
-            reason = str(error).strip().splitlines()[-1].strip()
-            raise RegistrationError(f"the CT and the MR do not overlap ({reason})") from error
+        except RuntimeError as error:  # ITK's, when no sample of the MR meets the CT any more
+            raise RegistrationError("the registration lost the MR; are they of the same patient?") from error
+        after = _metric(found, fixed, moving, heads[0])
+        turned = min(_metric(half_turn, fixed, moving, heads[0]) for half_turn in _half_turns(found))
     stop = method.GetOptimizerStopConditionDescription()
-    if method.GetOptimizerIteration() >= iterations:
+    if "Maximum number of iterations" in stop:
         raise RegistrationError(f"the registration did not converge ({stop})")
     _refuse_implausible(start, found, *heads)
     if not after <= before:
         raise RegistrationError(f"the registration made it worse: metric {after:.3f}, {before:.3f} at the start")
+    if turned < after:
+        raise RegistrationError("the CT fits the MR better when turned half around; its file tells its axes wrongly")
     back = found.GetInverse()  # ITK's own leads from the MR to the CT
     columns = [np.subtract(back.TransformPoint(unit), back.TransformPoint((0.0, 0.0, 0.0))) for unit in np.eye(3)]
     translation = np.array(back.TransformPoint((0.0, 0.0, 0.0)))
@@ -128,15 +133,17 @@ def _one_thread() -> Iterator[None]:
 
 
 def _metric(transform: sitk.Euler3DTransform, fixed: sitk.Image, moving: sitk.Image, mr_head: sitk.Image) -> float:
-    """Mutual information, negative, over all cubes of COMPARED_MM in and around the head of the MR."""
+    """Mutual information, negative, over all cubes of COMPARED_MM in and around the MR's head; 0 where none meet."""
     blocks = [round(COMPARED_MM / CUBE_MM)] * 3
     method = sitk.ImageRegistrationMethod()
     method.SetMetricAsMattesMutualInformation(BINS)
     method.SetMetricFixedMask(_around(mr_head))
     method.SetInterpolator(sitk.sitkLinear)
     method.SetInitialTransform(transform)
-    value: float = method.MetricEvaluate(sitk.BinShrink(fixed, blocks), sitk.BinShrink(moving, blocks))
-    return value
+    try:
+        return float(method.MetricEvaluate(sitk.BinShrink(fixed, blocks), sitk.BinShrink(moving, blocks)))
+    except RuntimeError:  # ITK: "All samples map outside moving image buffer"
+        return 0.0
 
 
 def _method(mr_head: sitk.Image, iterations: int) -> sitk.ImageRegistrationMethod:
@@ -159,17 +166,31 @@ def _method(mr_head: sitk.Image, iterations: int) -> sitk.ImageRegistrationMetho
 
 def _around(head: sitk.Image) -> sitk.Image:
     """The head and AROUND_MM of air."""
-    return sitk.SignedMaurerDistanceMap(head, False, False, True) < AROUND_MM
+    distance = sitk.SignedMaurerDistanceMap(head, squaredDistance=False, useImageSpacing=True)
+    around: sitk.Image = distance < AROUND_MM
+    return around
 
 
-def _starts(mr_head: sitk.Image, ct_head: sitk.Image) -> Iterator[sitk.Euler3DTransform]:
-    """Where the CT may lie at first: as the scanners say, or the tops of the heads on each other, chin up or down."""
+def _best_start(
+    fixed: sitk.Image, moving: sitk.Image, mr_head: sitk.Image, ct_head: sitk.Image
+) -> tuple[float, sitk.Euler3DTransform]:
+    """The best of a few places to start from, and the metric there: as the scanners say, or vertex on vertex."""
     points = [_points(head) for head in (mr_head, ct_head)]
     deep = min(TOP_MM, *(float(np.ptp(p[:, 2])) for p in points))
     to, of = (p[p[:, 2] >= p[:, 2].max() - deep].mean(axis=0) for p in points)
-    yield sitk.Euler3DTransform(to.tolist(), 0.0, 0.0, 0.0, (0.0, 0.0, 0.0))
-    for pitch in PITCHES_DEG:
-        yield sitk.Euler3DTransform(to.tolist(), np.radians(pitch), 0.0, 0.0, (of - to).tolist())
+    places = [(0.0, np.zeros(3)), *((float(pitch), of - to) for pitch in np.radians(PITCHES_DEG))]
+    starts = [sitk.Euler3DTransform(to.tolist(), pitch, 0.0, 0.0, move.tolist()) for pitch, move in places]
+    metrics = [_metric(start, fixed, moving, mr_head) for start in starts]
+    best = int(np.argmin(metrics))
+    return metrics[best], starts[best]
+
+
+def _half_turns(found: sitk.Euler3DTransform) -> Iterator[sitk.Euler3DTransform]:
+    """The same transform with the CT turned by 180 degrees about x, y and z: what it must not be mistaken for."""
+    for turn in ((1, -1, -1), (-1, 1, -1), (-1, -1, 1)):
+        turned = sitk.Euler3DTransform(found)
+        turned.SetMatrix((np.array(found.GetMatrix()).reshape(3, 3) @ np.diag(turn)).ravel().tolist())
+        yield turned
 
 
 def _refuse_implausible(
@@ -184,14 +205,16 @@ def _refuse_implausible(
             f"the registration turned the CT by {turn:.0f} degrees and moved it by {shift:.0f} mm; up to "
             f"{MOST_TURN_DEG:g} degrees and {MOST_SHIFT_MM:g} mm are plausible"
         )
-    laid = sitk.GetArrayFromImage(sitk.Resample(ct_head, mr_head, found, sitk.sitkNearestNeighbor, 0)) > 0
-    head = sitk.GetArrayFromImage(mr_head) > 0
-    smaller = min(int(head.sum()), int(np.count_nonzero(sitk.GetArrayViewFromImage(ct_head))))
-    overlap = float((laid & head).sum()) / smaller
-    if overlap < LEAST_OVERLAP:
+    laid = sitk.GetArrayFromImage(sitk.Resample(ct_head, mr_head, found, sitk.sitkNearestNeighbor, BEYOND))
+    head = sitk.GetArrayFromImage(mr_head) == 1
+    of_mr, of_ct = int(head[laid != BEYOND].sum()), int((laid == 1).sum())  # what of each the other scan shows
+    overlap = int((head & (laid == 1)).sum()) / max(1, min(of_mr, of_ct))
+    shared = min(of_mr, of_ct) / min(int(head.sum()), int(np.count_nonzero(sitk.GetArrayViewFromImage(ct_head))))
+    if overlap < LEAST_OVERLAP or shared < LEAST_SHARED:
         raise RegistrationError(
-            f"the heads do not overlap after registration: {overlap:.0%} of the smaller one lies in the other, "
-            f"at least {LEAST_OVERLAP:.0%} should; are they of the same patient?"
+            f"the heads do not overlap after registration: {shared:.0%} of the smaller one is in both scans "
+            f"({LEAST_SHARED:.0%} should be), {overlap:.0%} of that lies in the other head ({LEAST_OVERLAP:.0%} should); "
+            "are they of the same patient?"
         )
 
 

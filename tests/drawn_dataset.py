@@ -1,0 +1,60 @@
+"""A data set of drawn heads, coarse enough for a test to train on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+import phantom
+from mr2ct.card import PAPER_CT_WINDOW_HU, FixedWindow, SliceGrid
+from mr2ct_training.dataset import MANIFEST, Dataset, Entry, Manifest, Modality, Split, to_bytes
+
+MR_WINDOW = (0.0, 3500.0)
+FIELD_MM = 250.56
+
+
+def draw_dataset(
+    folder: Path, *, pixels: int = 32, slices: int = 10, patients: int = 3, aligned: bool = True
+) -> Dataset:
+    """Patients p0, p1, ... as aligned MR and CT, pixels x pixels x slices each; the last one is for validation."""
+    folder.mkdir(parents=True, exist_ok=True)
+    pixel_mm = FIELD_MM / pixels
+    grid = phantom.grid_around(
+        (0, 0, 0), (pixels, pixels, slices), (pixel_mm, pixel_mm, 120 / slices), phantom.SAGITTAL
+    )
+    entries = []
+    for number in range(patients):
+        mr, ct = phantom.draw(grid, phantom.Head(person=number), seed=number)
+        head = ct.voxels > -500
+        split: Split = "validation" if number == patients - 1 else "train"
+        entries.append(_entry(folder, f"p{number}", "mr", split, mr.voxels, MR_WINDOW, head, aligned))
+        entries.append(_entry(folder, f"p{number}", "ct", split, ct.voxels, PAPER_CT_WINDOW_HU, head, aligned))
+    manifest = Manifest(
+        SliceGrid("sagittal", pixels, pixels, pixel_mm, 120 / slices),
+        FixedWindow(*MR_WINDOW),
+        PAPER_CT_WINDOW_HU,
+        tuple(entries),
+    )
+    (folder / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
+    return Dataset(folder)
+
+
+def _entry(
+    folder: Path,
+    patient: str,
+    modality: Modality,
+    split: Split,
+    voxels: NDArray[np.generic],
+    limits: tuple[float, float],
+    head: NDArray[np.bool_],
+    aligned: bool,
+) -> Entry:
+    low, high = limits
+    network = np.clip((voxels.astype(np.float32) - low) / (high - low) * 2 - 1, -1, 1)
+    file, head_file = f"{modality}-{patient}.npy", f"{modality}-{patient}.head.npy"
+    np.save(folder / file, to_bytes(network))
+    np.save(folder / head_file, np.packbits(head, axis=-1))
+    registration = {"method": "drawn aligned"} if aligned and modality == "ct" else None
+    return Entry(patient, modality, split, file, head_file, len(network), "drawn", "0" * 64, limits, registration)

@@ -1,0 +1,102 @@
+"""What a step sees follows from the seed and the position alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from drawn_dataset import draw_dataset
+from mr2ct_training.config import TrainConfig
+from mr2ct_training.dataset import Dataset, DatasetError
+from mr2ct_training.pool import ImagePool
+from mr2ct_training.sampling import PairedSampler, UnpairedSampler
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    return draw_dataset(tmp_path_factory.mktemp("drawn"), slices=6)
+
+
+def unpaired(data: Dataset, **settings: int) -> UnpairedSampler:
+    return UnpairedSampler(
+        TrainConfig(**{"pad": 36, **settings}), data.slices("mr", "train"), data.slices("ct", "train")
+    )
+
+
+def test_an_epoch_shows_every_slice_of_the_larger_modality_once(data: Dataset) -> None:
+    sampler = unpaired(data, pad=0)
+    seen = sorted(sampler.batch(0, step, [0])[0].numpy().tobytes() for step in range(sampler.steps))
+    mr = data.slices("mr", "train")
+    assert sampler.steps == len(mr) == 12
+    everything = torch.cat([sampler.batch(0, step, [0])[0] for step in range(12)])
+    assert everything.shape == (12, 1, 32, 32)
+    assert len(set(seen)) == 12
+    assert [sampler.batch(1, s, [0])[0].numpy().tobytes() for s in range(12)] != [
+        sampler.batch(0, s, [0])[0].numpy().tobytes() for s in range(12)
+    ]
+
+
+@settings(max_examples=25, deadline=None)
+@given(epoch=st.integers(0, 300), step=st.integers(0, 5), batch=st.sampled_from([1, 2, 4]))
+def test_a_batch_is_the_same_however_it_is_spread_and_whenever_it_is_asked_for(
+    data: Dataset, epoch: int, step: int, batch: int
+) -> None:
+    sampler = unpaired(data, batch=batch)
+    whole = sampler.batch(epoch, step, range(batch))
+    apart = [sampler.batch(epoch, step, [place]) for place in range(batch)]
+    for modality in (0, 1):
+        assert torch.equal(whole[modality], torch.cat([one[modality] for one in apart]))
+
+
+def test_mr_and_ct_are_cropped_apart_when_unpaired_and_alike_when_paired(data: Dataset) -> None:
+    config = TrainConfig(pad=40)
+    mr, ct = data.slices("mr", "train"), data.slices("ct", "train")
+    sampler = PairedSampler(config, mr, ct)
+    assert sampler.steps == 12
+    for step in range(12):
+        one, other = (image[0, 0].numpy() > -0.99 for image in sampler.batch(0, step, [0]))
+        both = (one & other).sum() / max(1, min(one.sum(), other.sum()))
+        assert both > 0.7  # the head lies on itself
+
+
+def test_padding_is_air_and_cropping_only_moves() -> None:
+    from mr2ct_training.sampling import CROP, _cropped, stream
+
+    image = np.arange(1, 1 + 32 * 32, dtype=np.uint16).reshape(32, 32).astype(np.uint8) | 1
+    places = set()
+    for step in range(60):
+        (cut,) = _cropped([image], 36, stream(0, CROP, 0, step, 0))
+        assert cut.shape == (32, 32)
+        row, column = np.argwhere(cut)[0]
+        places.add((int(row), int(column), int((cut == 0).sum())))
+    assert len(places) > 10
+    (same,) = _cropped([image], 0, stream(0, CROP, 0, 0, 0))
+    assert np.array_equal(same, image)
+
+
+def test_pairs_that_are_not_aligned_are_no_pairs(tmp_path: Path) -> None:
+    data = draw_dataset(tmp_path, slices=4, aligned=False)
+    with pytest.raises(DatasetError, match="aligned"):
+        PairedSampler(TrainConfig(), data.slices("mr", "train"), data.slices("ct", "train"))
+
+
+def test_the_pool_gives_half_of_the_time_an_earlier_slice() -> None:
+    pool, random = ImagePool(5), np.random.default_rng(0)
+    given = [torch.full((1, 2, 2), float(number)) for number in range(2000)]
+    back = [pool.swap(one, random)[0, 0, 0].item() for one in given]
+    assert back[:5] == [0, 1, 2, 3, 4]
+    earlier = [b < n for n, b in enumerate(back)][5:]
+    assert 0.45 < np.mean(earlier) < 0.55
+    swapped_out = [b for n, b in enumerate(back) if n >= 5 and b < n]
+    assert len(swapped_out) == len(set(swapped_out))  # what left the pool is not there any more
+
+
+def test_a_pool_of_none_keeps_nothing() -> None:
+    pool = ImagePool(0)
+    one = torch.zeros(1, 2, 2)
+    assert pool.swap(one, np.random.default_rng(0)) is one
