@@ -52,7 +52,7 @@ def test_the_discriminator_is_the_papers_and_sees_70_by_70_pixels(channels: int,
 
 
 def test_twenty_steps_have_the_losses_of_the_plain_loop() -> None:
-    """In float64: Adam's first steps are as long for a gradient of 1e-9 as for one of 1, and fp32 rounding would show."""
+    """In float64: Adam's first steps are as long for a gradient of 1e-9 as for one of 1, so fp32 rounding shows."""
     config = TrainConfig(width=4, blocks=1, discriminator_width=4, seed=3, pool_size=3)
     plain, shipped = PlainCycleGAN(config, CPU), CycleGAN(config, CPU, range(1))
     for network in (plain.mr_to_ct, plain.ct_to_mr, plain.judge_ct, plain.judge_mr, *shipped.networks.modules.values()):

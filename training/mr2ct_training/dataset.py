@@ -4,6 +4,7 @@
         manifest.json          what is in it, where it came from, how it was made
         mr-ANNA.npy            (slices, rows, columns) uint8: 0..255 are [-1, 1]; memory-mapped when read
         mr-ANNA.head.npy       (slices, rows, columns / 8) uint8: the head, 8 pixels a byte (numpy.packbits)
+        mr-ANNA.json           for mr2ct-prepare: what those two were made of and how, so that they need not be again
         ct-ANNA.npy, ...
 
 36 heads of 183 slices are 432 MB of pixels and 54 MB of masks.
@@ -25,10 +26,10 @@ from mr2ct.card import FixedWindow, MrWindow, PercentileWindow, SliceGrid
 
 SCHEMA = "mr2ct-dataset/1"
 MANIFEST = "manifest.json"
-SPLITS = ("train", "validation")
 
 Modality = Literal["mr", "ct"]
 Split = Literal["train", "validation"]
+SPLITS: tuple[Split, ...] = ("train", "validation")
 
 
 class DatasetError(ValueError):

@@ -51,9 +51,12 @@ class Prepared:
 
 
 def prepare(
-    sources: Sequence[Source], settings: Settings, folder: Path, on_volume: Callable[[Source], None] = lambda _: None
+    sources: Sequence[Source],
+    settings: Settings,
+    folder: Path,
+    on_volume: Callable[[int, Source], None] = lambda _done, _source: None,
 ) -> list[Prepared]:
-    """Make or complete the data set in a folder; on_volume is called before each volume.
+    """Make or complete the data set in a folder; on_volume(done, next) is called before each volume.
 
     Returns what became of each, MRs first, by patient. Raises DatasetError for what cannot be a data set, VolumeError
     for a volume that cannot be used, RegistrationError, and OSError when the folder cannot be written; what was made
@@ -64,9 +67,9 @@ def prepare(
     hashes = {source: _sha256_of(source.path) for source in sources}
     mrs = {source.patient: source for source in sources if source.modality == "mr"}
     seen: dict[Source, Seen] = {}  # the MR of the patient at hand
-    prepared = []
+    prepared: list[Prepared] = []
     for source in sorted(sources, key=lambda s: (s.patient, s.modality != "mr")):
-        on_volume(source)
+        on_volume(len(prepared), source)
         mr = mrs.get(source.patient) if source.modality == "mr" or settings.pairing != "none" else None
         recipe = _recipe(source, settings, hashes[source], hashes[mr] if mr else None)
         entry = _kept(folder, source, recipe)
@@ -121,7 +124,7 @@ def _recipe(source: Source, settings: Settings, sha256: str, mr_sha256: str | No
     window: Any = settings.ct_window_hu
     if source.modality == "mr":
         window = {"kind": type(settings.mr_window).__name__, **asdict(settings.mr_window)}
-    recipe: dict[str, Any] = {
+    recipe = {
         "made": RECIPE,
         "source_sha256": sha256,
         "window": window,
@@ -130,8 +133,8 @@ def _recipe(source: Source, settings: Settings, sha256: str, mr_sha256: str | No
         "pairing": settings.pairing if source.modality == "ct" and mr_sha256 else "none",
         "mr_sha256": mr_sha256,
     }
-    recipe = json.loads(json.dumps(recipe))
-    return recipe
+    as_read: dict[str, Any] = json.loads(json.dumps(recipe))
+    return as_read
 
 
 def _kept(folder: Path, source: Source, recipe: dict[str, Any]) -> Entry | None:
@@ -194,5 +197,5 @@ def _sha256_of(path: Path) -> str:
     except OSError as error:
         raise VolumeError(f"{path}: cannot be read: {error.strerror or error}") from error
     if suffix_of(path) in (".mhd", ".nhdr"):
-        digest.update(np.ascontiguousarray(read_volume(path).voxels))
+        digest.update(read_volume(path).voxels.tobytes())
     return digest.hexdigest()

@@ -142,8 +142,8 @@ def _refuse_apart(ct: Mask, mr: Mask) -> None:
     overlap = int((ct & mr).sum()) / max(1, min(int(ct.sum()), int(mr.sum())))
     if overlap < LEAST_OVERLAP:
         raise RegistrationError(
-            f"not aligned with its MR: {overlap:.0%} of the smaller head lies in the other, {LEAST_OVERLAP:.0%} should; "
-            "--register aligns them"
+            f"not aligned with its MR: {overlap:.0%} of the smaller head lies in the other, at least "
+            f"{LEAST_OVERLAP:.0%} should; --register aligns them"
         )
 
 
@@ -154,10 +154,11 @@ def _window_notes(seen: Seen, limits: tuple[float, float], window: MrWindow) -> 
     part = (bright - limits[0]) / (limits[1] - limits[0])
     if FITTING[0] <= part <= FITTING[1]:
         return []
-    return [
+    note = (
         f"its brightest tissue, {bright:g}, lies at {part:.0%} of the MR window, {limits[0]:g} to {limits[1]:g}; "
         f"--mr-percentile 0 {BRIGHT_PERCENTILE:g} fits every scanner"
-    ]
+    )
+    return [note]
 
 
 @contextmanager

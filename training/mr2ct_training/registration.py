@@ -212,8 +212,8 @@ def _refuse_implausible(
     shared = min(of_mr, of_ct) / min(int(head.sum()), int(np.count_nonzero(sitk.GetArrayViewFromImage(ct_head))))
     if overlap < LEAST_OVERLAP or shared < LEAST_SHARED:
         raise RegistrationError(
-            f"the heads do not overlap after registration: {shared:.0%} of the smaller one is in both scans "
-            f"({LEAST_SHARED:.0%} should be), {overlap:.0%} of that lies in the other head ({LEAST_OVERLAP:.0%} should); "
+            f"the heads do not overlap after registration: {shared:.0%} of the smaller one is in both scans, at least "
+            f"{LEAST_SHARED:.0%} should be, and {overlap:.0%} of that in the other head, at least {LEAST_OVERLAP:.0%}; "
             "are they of the same patient?"
         )
 
