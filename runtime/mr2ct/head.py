@@ -33,6 +33,7 @@ NOISE_SIGMAS = 2.5  # of the background: at SNR 8 in 3 mm voxels, 2 swells a hea
 FIELD_MM = 20.0  # Gaussian sigma of "nearby": wider than skull and sinuses, narrower than the field of a coil
 FIELD_CELL_MM = 10.0
 FAR_WEIGHT = 0.001  # of the mean of the whole volume, which counts where nothing is nearby
+LEAST_FIELD = 1e-6  # of the brightest signal: no division by zero where there is no tissue at all
 FIELD_ROUNDS = 16  # at most; heads take 3, those with the background brightened to one side up to 12
 SETTLED = 0.003  # change in a round, as part of the tissue
 
@@ -42,7 +43,7 @@ NARROW_MM = 4.0  # half the widest opening air does not enter: nostrils, ear can
 EATEN_MM = 9.0  # how deep air eats: the hull's slack of 3 mm, its 4 mm over a fold of 90 degrees, a cell of doubt
 
 SMOOTH_MM = 1.5  # Gaussian sigma of the last step, a cell: no stairs, no specks
-DILATION_MM = 1.0  # the mask ends this far outside the skin
+DILATION_MM = 0.7  # outside the skin's edge, whose low threshold has it 0.1 to 0.5 mm outside the skin: 1 mm in all
 SLAB = 48  # k planes made at a time: a quarter of the memory of all, in the same time
 HEAD_PARTS = (0.05, 0.95)  # of the volume: less is no head, more leaves no air to tell a head from
 
@@ -64,7 +65,7 @@ def head_mask(volume: Volume) -> Mask:
         raise VolumeError("the volume holds NaN, infinity or numbers too large; finite MR signal is needed")
     signal /= np.abs(signal).max() or 1  # no unit of signal is known; its squares must neither overflow nor vanish
     head = _occupied(signal, mm, axial=int(np.abs(volume.grid.axes[2, ::-1]).argmax()))
-    level = 0.5 * math.erfc(DILATION_MM / SMOOTH_MM / math.sqrt(2))  # of a smoothed edge, DILATION_MM outside it
+    level = 0.5 * math.erfc(DILATION_MM / SMOOTH_MM / math.sqrt(2))  # of a smoothed edge, this far outside it
     k, j, i = _weights(volume.grid.shape, head.shape, mm, [SMOOTH_MM] * 3)
     slabs = [_resampled(head, [k[n : n + SLAB], j, i]) > level for n in range(0, len(k), SLAB)]
     mask = np.concatenate(slabs)
@@ -77,13 +78,13 @@ def head_mask(volume: Volume) -> Mask:
 def _occupied(signal: Field, mm: Millimetres, axial: int) -> Field:
     """How much of each cell of `mm` is head, 0 to 1, by the signal in it; `axial` is the array axis nearest to z."""
     coarse, hull_mm = _coarsened(signal, mm, HULL_CELL_MM)
-    air, skin = _levels(coarse, _coarsened(signal * signal, mm, HULL_CELL_MM)[0], hull_mm)
-    hull = _hull(coarse > skin, hull_mm, axial)
+    air, step = _levels(coarse, _coarsened(signal * signal, mm, HULL_CELL_MM)[0], hull_mm)
+    hull = _hull(coarse - air > step, hull_mm, axial)
     hull = _grown(hull, hull_mm, HULL_CELL_MM)  # a cell that is mostly air may hold some skin
 
     finer = _weights(signal.shape, coarse.shape, hull_mm, hull_mm)
     outside = _resampled(hull.astype(np.float32), finer) <= 0.5
-    tissue = _filling(signal, _resampled(air, finer), _resampled(skin, finer))
+    tissue = _filling(signal, _resampled(air, finer), _resampled(step, finer))
     dense = _closed(_mainland((tissue > 0.5) & ~outside, mm), mm, NARROW_MM)
     head = _filled(_largest(~_grown(outside, mm, EATEN_MM, through=~dense)), axial)
 
@@ -94,15 +95,15 @@ def _occupied(signal: Field, mm: Millimetres, axial: int) -> Field:
     return occupied
 
 
-def _filling(signal: Field, air: Field, skin: Field) -> Field:
-    """How much of each cell is tissue, 0 to 1: half of it at the skin's edge."""
-    tissue = (signal - air) / (skin - air)
-    tissue /= 2
+def _filling(signal: Field, air: Field, step: Field) -> Field:
+    """How much of each cell is tissue, 0 to 1: half of it one step above air, at the skin's edge."""
+    tissue = signal - air
+    tissue /= 2 * step
     return np.clip(tissue, 0, 1, out=tissue)
 
 
 def _levels(signal: Field, squares: Field, mm: Millimetres) -> tuple[Field, Field]:
-    """The signal of air and that at the skin's edge around each cell, from the cells' mean signal and mean square."""
+    """The signal of air, and how far the skin's edge stands above it, around each cell of this mean signal and square."""
     wide, wide_mm = _cells(signal.shape, mm, FIELD_CELL_MM)
     near = _weights(wide, signal.shape, mm, [math.sqrt(FIELD_MM**2 - FIELD_CELL_MM**2)] * 3)
     back = _weights(signal.shape, wide, wide_mm, [FIELD_CELL_MM] * 3)
@@ -117,17 +118,17 @@ def _levels(signal: Field, squares: Field, mm: Millimetres) -> tuple[Field, Fiel
         background = (~_grown(bright, mm, min(mm))).astype(np.float32)
         air = local(signal, background)
         noise = np.sqrt(np.maximum(local(squares, background) - air * air, 0))
-        step = np.maximum(signal - air, 0)
-        field = local(step, step * tissue)  # the bright count more: a ghost beside the head is no tissue
-        before, bright = bright, step > np.maximum(AIR_FRACTION * field, noise)
-        tissue = step > np.maximum(SKIN_FRACTIONS[1] * field, NOISE_SIGMAS * noise)
+        above = np.maximum(signal - air, 0)
+        field = np.maximum(local(above, above * tissue), LEAST_FIELD)  # the bright count more: a ghost is no tissue
+        before, bright = bright, above > np.maximum(AIR_FRACTION * field, noise)
+        tissue = above > np.maximum(SKIN_FRACTIONS[1] * field, NOISE_SIGMAS * noise)
         if np.count_nonzero(bright != before) <= SETTLED * np.count_nonzero(tissue):
             break
 
     far = ~_grown(_largest(tissue), mm, FAR_MM)
-    ghosts = np.quantile(step[far] / field[far], GHOST_QUANTILE) if far.any() else math.inf
+    ghosts = np.quantile(above[far] / field[far], GHOST_QUANTILE) if far.any() else math.inf
     fraction = np.float32(np.clip(GHOST_MARGIN * ghosts, *SKIN_FRACTIONS))
-    return air, air + np.maximum(fraction * field, NOISE_SIGMAS * noise)
+    return air, np.maximum(fraction * field, NOISE_SIGMAS * noise)
 
 
 def _air_ends(signal: Field) -> float:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from mr2ct import nrrd
+from mr2ct import metaimage, nrrd
 from mr2ct.errors import VolumeError
 from mr2ct.grid import Grid
 from mr2ct.nifti import NiftiHeader, read_nifti
@@ -20,14 +20,6 @@ SUFFIXES = (".nii", ".nii.gz", ".mha", ".mhd", ".nrrd", ".nhdr")
 ORTHOGONAL_TOLERANCE = 1e-4  # of a cosine; 0.02 mm over 250 mm, coarser than float32 headers, finer than a voxel
 SAME_PLACE_MM = 0.1  # qform and sform that differ by less place every voxel alike
 ITK_READERS = dict(zip(SUFFIXES, ["NiftiImageIO"] * 2 + ["MetaImageIO"] * 2 + ["NrrdImageIO"] * 2, strict=True))
-METAIMAGE_NUMBERS = (  # what a MetaImage header must hold, by all its names, and the power of the rank it has numbers
-    ((b"DimSize",), 1),
-    ((b"ElementSpacing",), 1),
-    ((b"Offset", b"Position", b"Origin"), 1),
-    ((b"TransformMatrix", b"Rotation", b"Orientation"), 2),
-)
-LONGEST_HEADER = 65536  # bytes; a header is a few hundred
-LONGEST_LINE = 1024  # bytes; a line of a MetaImage header has under a hundred
 
 
 def suffix_of(path: Path) -> str:
@@ -110,7 +102,7 @@ def _read_by_itk(path: Path) -> Volume:
     is_nrrd = suffix_of(path) in (".nrrd", ".nhdr")
     header = nrrd.read_header(path) if is_nrrd else b""
     if not is_nrrd:
-        _refuse_damaged_metaimage(path)
+        metaimage.refuse_damaged(path)
     info = _itk_information(path)
     size = " x ".join(str(n) for n in info.GetSize())
     if info.GetNumberOfComponents() != 1 or "complex" in sitk.GetPixelIDValueAsString(info.GetPixelID()):
@@ -131,58 +123,14 @@ def _read_by_itk(path: Path) -> Volume:
     return replace(volume, header=SourceHeader(header, volume.grid)) if is_nrrd else volume
 
 
-def _refuse_damaged_metaimage(path: Path) -> None:
-    """Raise VolumeError for a MetaImage header that ITK would misread without a word, or crash on.
-
-    Seen with SimpleITK 2.5.7: "Offset = nan 1 2" reads as 0 0 0; NDims = 93, "%s" in ElementDataFile end the process.
-    """
-    fields, _ = _metaimage_header(path)
-    if not fields.get(b"ElementDataFile"):
-        raise VolumeError(f"{path}: not a MetaImage file, whatever its name says, or its header is damaged")
-    if b"%" in fields[b"ElementDataFile"]:
-        raise VolumeError(f"{path}: its voxels are in several files; save it as one .mha")
-    rank = fields.get(b"NDims", b"")
-    if not (rank.isdigit() and 1 <= int(rank) <= 4):
-        raise VolumeError(f"{path}: damaged header, NDims is not a number of axes; copy it again")
-    for names, power in METAIMAGE_NUMBERS:
-        given = [fields[name] for name in names if name in fields]
-        count = int(rank) ** power
-        if len(given) != 1 or not _are_numbers(given[0], count):
-            raise VolumeError(
-                f"{path}: damaged header, {names[0].decode()} is missing or not {count} numbers; copy it again"
-            )
-
-
-def _metaimage_header(path: Path) -> tuple[dict[bytes, bytes], int]:
-    """The fields of a MetaImage header, up to ElementDataFile or the first line that is none, and where they end."""
-    fields: dict[bytes, bytes] = {}
-    end = 0
-    with open(path, "rb") as file:
-        lines = file.read(LONGEST_HEADER).split(b"\n")
-    for line in lines:
-        end += len(line) + 1
-        name, _, value = (part.strip() for part in line.replace(b":", b"=", 1).partition(b"="))
-        if line.strip() and (not value or len(line) > LONGEST_LINE):
-            break
-        fields[name] = value
-        if name == b"ElementDataFile":
-            break
-    return fields, end
-
-
 def refuse_broken_stream(path: Path, wanted: int) -> None:
     """Raise VolumeError when the compressed voxels of a MetaImage or NRRD file are damaged, or not `wanted` bytes.
 
     ITK checks neither file's checksum: of 300 flipped bits in a .mha it reported 0, in a .nrrd 265. And a .mha whose
     voxels are too few it reads as if they were all there (seen with SimpleITK 2.5.7).
     """
-    if suffix_of(path) in (".nrrd", ".nhdr"):
-        stream = nrrd.packed_voxels(path)
-    else:
-        fields, end = _metaimage_header(path)
-        name = fields.get(b"ElementDataFile", b"").decode(errors="replace")
-        packed = fields.get(b"CompressedData", b"").lower() == b"true"
-        stream = ((path, end) if name.upper() == "LOCAL" else (path.parent / name, 0)) if packed else None
+    header = nrrd if suffix_of(path) in (".nrrd", ".nhdr") else metaimage
+    stream = header.packed_voxels(path)
     if stream is None or not stream[0].is_file():
         return
     there = 0
@@ -196,14 +144,6 @@ def refuse_broken_stream(path: Path, wanted: int) -> None:
             raise VolumeError(f"{path}: damaged ({error}); copy it again") from error
     if not inflate.eof or there < wanted:
         raise VolumeError(f"{path}: its voxels are missing, damaged or cut short; copy it again")
-
-
-def _are_numbers(text: bytes, count: int) -> bool:
-    try:
-        numbers = [float(part) for part in text.split()]
-    except ValueError:
-        return False
-    return len(numbers) == count and bool(np.isfinite(numbers).all())
 
 
 def _itk_information(path: Path) -> sitk.ImageFileReader:
@@ -262,4 +202,3 @@ def _leading_3x3(direction: tuple[float, ...]) -> tuple[float, float, float, flo
 
 def _numbers(values: tuple[float, ...]) -> str:
     return " x ".join(f"{v:g}" for v in values)
-

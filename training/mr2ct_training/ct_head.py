@@ -30,8 +30,8 @@ HOLES_MM = 1.3
 CELL_MM = 2.0  # of the lattice on which thickness is measured
 
 THICK_MM = 10.0  # nothing of a couch is; the head is found by what is thicker
-NEAR_MM = 15.0  # from what is thicker: skin folds and the roots of ears, whatever they touch
-REACH_MM = 40.0  # how far ears and nose reach from what is thicker; what reaches farther is a fixing that touches
+REACH_MM = 40.0  # of ears and nose from what is thicker; what reaches farther is a fixing that touches the head
+NEAR_MM = 20.0  # of what reaches farther, so much is the head's own: skin, which is all nearer, and most of an ear
 
 Mask = NDArray[np.bool_]
 
@@ -83,16 +83,24 @@ def _without_fixings(tissue: sitk.Image) -> Mask:
 
 
 def _joined(cells: sitk.Image, core: sitk.Image) -> sitk.Image:
-    """The cells that hang together with the core and do not lead far away from it, and one cell around them."""
-    if not sitk.GetArrayViewFromImage(core).any():
-        return core
-    outside = sitk.SignedMaurerDistanceMap(core, squaredDistance=False, useImageSpacing=True)
-    away: NDArray[Any] = np.maximum(sitk.GetArrayFromImage(outside), 0)  # mm from the core
-    ends: NDArray[Any] = sitk.GetArrayFromImage(sitk.ConnectedComponent(cells & (outside > THICK_MM / 2)))
-    reach = np.zeros(ends.max() + 1)
-    np.maximum.at(reach, ends[ends > 0], away[ends > 0])
-    belongs = sitk.GetImageFromArray(((away < NEAR_MM) | (reach[ends] < REACH_MM)).astype(np.uint8))
-    belongs.CopyInformation(cells)
-    joined = sitk.BinaryReconstructionByDilation(core, cells & belongs, foregroundValue=1)
-    grown: sitk.Image = sitk.BinaryDilate(joined, [1, 1, 1], sitk.sitkBox, foregroundValue=1)
-    return grown
+    """The cells that hang together with the core and do not lead far away from it, and one cell around them.
+
+    Ways are measured inside the tissue: a head rest may lie near the head and still be far from where it touches.
+    """
+    skin, near, reached = (_within(cells, core, mm) for mm in (THICK_MM, NEAR_MM, REACH_MM))
+    farther = _within(cells, reached, 2 * CELL_MM) & (1 - reached)
+    ends: NDArray[Any] = sitk.GetArrayFromImage(sitk.ConnectedComponent(cells & (1 - skin)))
+    leads_away = np.zeros(ends.max() + 1, np.uint8)
+    leads_away[ends[sitk.GetArrayViewFromImage(farther) > 0]] = 1
+    away = sitk.GetImageFromArray(leads_away[ends])
+    away.CopyInformation(cells)
+    return sitk.BinaryDilate(near | (reached & (1 - away)), [1, 1, 1], sitk.sitkBox, foregroundValue=1)
+
+
+def _within(cells: sitk.Image, core: sitk.Image, mm: float) -> sitk.Image:
+    """The core, and the cells that a way inside the cells, no longer than mm, leads to."""
+    reached = core
+    for step in range(round(mm / CELL_MM)):  # octahedron and cube by turns are nearly a ball
+        kernel = sitk.sitkBox if step % 2 else sitk.sitkCross
+        reached = sitk.BinaryDilate(reached, [1, 1, 1], kernel, foregroundValue=1) & cells
+    return reached | core
