@@ -26,21 +26,28 @@ class ExportError(RuntimeError):
 def to_onnx(generator: nn.Module, slices: SliceGrid) -> onnx.ModelProto:
     """The generator as a graph: "mr" (batch, 1, rows, columns) float32 to "synthetic_ct", batch from 1 to MAX_BATCH.
 
-    Raises ExportError when InstanceNorm did not arrive as InstanceNormalization: taken apart into BatchNorm or into
-    means and square roots it runs slower, and in half precision overflows.
+    Raises ExportError when the exporter fails, or when InstanceNorm did not arrive as InstanceNormalization: taken apart
+    into BatchNorm or into means and square roots it runs slower, and in half precision overflows.
     """
     example = torch.zeros(2, 1, slices.rows, slices.columns)
-    with _quiet_exporter():
-        program = torch.onnx.export(
-            generator.eval(),
-            (example,),
-            dynamo=True,
-            opset_version=OPSET,
-            input_names=[INPUT],
-            output_names=[OUTPUT],
-            dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=MAX_BATCH)},),
-            verbose=False,
-        )
+    try:
+        with _quiet_exporter():
+            program = torch.onnx.export(
+                generator.eval(),
+                (example,),
+                dynamo=True,
+                opset_version=OPSET,
+                input_names=[INPUT],
+                output_names=[OUTPUT],
+                dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=MAX_BATCH)},),
+                verbose=False,
+            )
+    except Exception as error:  # the exporter's, of many lines; Ctrl-C while it imports its parts becomes one of them
+        if _was_stopped(error):
+            raise KeyboardInterrupt from error
+        raise ExportError(
+            f"torch {torch.__version__} could not export the generator ({type(error).__name__})"
+        ) from error
     assert program is not None  # only without dynamo
     graph = program.model_proto
     _forget_the_machine(graph)
@@ -49,6 +56,13 @@ def to_onnx(generator: nn.Module, slices: SliceGrid) -> onnx.ModelProto:
     if any(found[name] != count for name, count in wanted.items()):
         raise ExportError(f"the exporter wrote {dict(found)} where the generator has {dict(wanted)}; use torch 2.13")
     return graph
+
+
+def _was_stopped(error: BaseException | None) -> bool:
+    """Whether a KeyboardInterrupt is behind an error."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 @contextmanager

@@ -103,7 +103,7 @@ def _filling(signal: Field, air: Field, step: Field) -> Field:
 
 
 def _levels(signal: Field, squares: Field, mm: Millimetres) -> tuple[Field, Field]:
-    """The signal of air, and how far the skin's edge stands above it, around each cell of this mean signal and square."""
+    """The signal of air and how far the skin's edge stands above it, around each cell of mean signal and square."""
     wide, wide_mm = _cells(signal.shape, mm, FIELD_CELL_MM)
     near = _weights(wide, signal.shape, mm, [math.sqrt(FIELD_MM**2 - FIELD_CELL_MM**2)] * 3)
     back = _weights(signal.shape, wide, wide_mm, [FIELD_CELL_MM] * 3)
@@ -120,25 +120,24 @@ def _levels(signal: Field, squares: Field, mm: Millimetres) -> tuple[Field, Fiel
         noise = np.sqrt(np.maximum(local(squares, background) - air * air, 0))
         above = np.maximum(signal - air, 0)
         field = np.maximum(local(above, above * tissue), LEAST_FIELD)  # the bright count more: a ghost is no tissue
-        before, bright = bright, above > np.maximum(AIR_FRACTION * field, noise)
-        tissue = above > np.maximum(SKIN_FRACTIONS[1] * field, NOISE_SIGMAS * noise)
-        if np.count_nonzero(bright != before) <= SETTLED * np.count_nonzero(tissue):
+        bright = above > np.maximum(AIR_FRACTION * field, noise)
+        before, tissue = tissue, above > np.maximum(SKIN_FRACTIONS[1] * field, NOISE_SIGMAS * noise)
+        if np.count_nonzero(tissue != before) <= SETTLED * np.count_nonzero(tissue):
             break
 
-    far = ~_grown(_largest(tissue), mm, FAR_MM)
+    far = ~_grown(_mainland(tissue, mm), mm, FAR_MM)
     ghosts = np.quantile(above[far] / field[far], GHOST_QUANTILE) if far.any() else math.inf
     fraction = np.float32(np.clip(GHOST_MARGIN * ghosts, *SKIN_FRACTIONS))
     return air, np.maximum(fraction * field, NOISE_SIGMAS * noise)
 
 
 def _air_ends(signal: Field) -> float:
-    """The lowest signal that lies AIR_FRACTION of the way from the mean of all below it to the mean of all above."""
-    end, higher = float(signal.min()), float(np.nextafter(signal.min(), signal.max()))
-    while end < higher < signal.max():
-        end = higher
-        air = signal[signal <= end].mean()
-        higher = float(air + AIR_FRACTION * (signal[signal > end].mean() - air))
-    return end
+    """The lowest signal that lies AIR_FRACTION of the way from the mean of all up to it to the mean of all above."""
+    ordered = np.sort(signal, axis=None)
+    total, count = ordered.cumsum(dtype=np.float64), np.arange(1, ordered.size)
+    low, high = total[:-1] / count, (total[-1] - total[:-1]) / count[::-1]
+    ends = ordered[:-1] >= low + AIR_FRACTION * (high - low)
+    return float(ordered[:-1][ends].min(initial=ordered[-1]))
 
 
 def _hull(tissue: Mask, mm: Millimetres, axial: int) -> Mask:

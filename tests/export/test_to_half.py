@@ -184,3 +184,12 @@ def test_the_largest_number_of_half_precision_still_fits(plain: onnx.ModelProto)
     half = to_half(with_a_weight(plain, "exit.1.bias", 65504))
     (bias,) = (t for t in half.graph.initializer if t.name == "exit.1.bias")
     assert onnx.numpy_helper.to_array(bias)[0] == 65504
+
+
+def test_a_weight_that_two_convolutions_share_is_halved_for_both(plain: onnx.ModelProto) -> None:
+    sharing = onnx.ModelProto()
+    sharing.CopyFrom(plain)
+    _, one, other, *_ = nodes(sharing, "Conv")[2:]
+    other.input[1] = one.input[1]
+    half = to_half(sharing)  # the checker would not pass mixed types
+    assert len(nodes(half, *CONVOLUTIONS)) == 24

@@ -118,3 +118,31 @@ def test_an_instance_norm_that_was_taken_apart_is_refused() -> None:
     with pytest.raises(ExportError, match=r"InstanceNormalization.*1") as refused:
         to_onnx(Unfolded(), PAPER_SLICES)
     assert "\n" not in str(refused.value)
+
+
+class Unexportable(nn.Module):
+    """A network whose graph depends on the values of its input."""
+
+    def forward(self, slices: Tensor) -> Tensor:
+        """Half of them or all of them."""
+        return slices / 2 if slices.sum() > 0 else slices
+
+
+def test_a_network_that_torch_cannot_export_is_refused_in_one_line() -> None:
+    with pytest.raises(ExportError, match=r"torch .* could not export") as refused:
+        to_onnx(Unexportable(), PAPER_SLICES)
+    assert "\n" not in str(refused.value)
+
+
+def test_ctrl_c_that_comes_out_of_the_exporter_as_an_error_of_its_own_is_still_ctrl_c(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def stopped(*_: object, **__: object) -> None:
+        try:
+            raise KeyboardInterrupt
+        finally:
+            raise AttributeError("module 'torch._dynamo' has no attribute 'exc'")  # seen with torch 2.13
+
+    monkeypatch.setattr(torch.onnx, "export", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        to_onnx(nn.Identity(), PAPER_SLICES)

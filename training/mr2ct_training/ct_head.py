@@ -8,6 +8,7 @@ where its skin is and which cavities lie inside it, the runtime's own head_mask 
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,11 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from mr2ct.errors import VolumeError
+from mr2ct.grid import Grid
 from mr2ct.head import head_mask
 from mr2ct.intensity import AIR_HU
 from mr2ct.modality import CT_AIR_HU, CT_AIR_SHARE, EVERY
+from mr2ct.model_grid import to_model_grid
 from mr2ct.volume import Volume
 
 SOFT_HU = (-200, 200)  # fat, muscle and brain; three real head CTs have 24 to 36 % of their voxels in it
@@ -56,8 +59,7 @@ def ct_head_mask(ct: Volume) -> Mask:
     """
     voxels = np.clip(ct.voxels, AIR_HU, 0).astype(np.float32)  # bone and metal are tissue, not more of it
     mean = sitk.DiscreteGaussian(ct.grid.image(voxels), [HOLES_MM**2] * 3)
-    tissue = mean > TISSUE_HU
-    body = _without_fixings(tissue)
+    body = _without_fixings(sitk.GetArrayFromImage(mean) > TISSUE_HU, ct.grid)
     if not body.any():
         raise VolumeError(f"no head in this CT: nothing thicker than {THICK_MM:g} mm is denser than {TISSUE_HU:g} HU")
     return head_mask(Volume(body.view(np.uint8), ct.grid))
@@ -68,39 +70,62 @@ def without_surroundings(ct: Volume, head: Mask) -> Volume:
     return Volume(np.where(head, ct.voxels, ct.voxels.dtype.type(AIR_HU)), ct.grid)
 
 
-def _without_fixings(tissue: sitk.Image) -> Mask:
-    """(k, j, i): the tissue that is the head or belongs to it; all False where nothing is thick enough."""
-    blocks = [max(1, round(CELL_MM / mm)) for mm in tissue.GetSpacing()]
-    missing = [-size % block for size, block in zip(tissue.GetSize(), blocks, strict=True)]
-    padded = sitk.ZeroFluxNeumannPad(sitk.Cast(tissue, sitk.sitkFloat32), [0, 0, 0], missing)
-    cells = sitk.BinShrink(padded, blocks) >= 0.5
+def cubes(grid: Grid, mm: float) -> Grid:
+    """A grid of cubes over another one, from its first voxel centre on."""
+    i, j, k = (math.ceil(size * voxel / mm) for size, voxel in zip(grid.size, grid.spacing, strict=True))
+    return Grid((i, j, k), (mm, mm, mm), grid.origin, grid.direction)
+
+
+def _without_fixings(tissue: Mask, grid: Grid) -> Mask:
+    """The tissue, (k, j, i), that is the head or belongs to it; all False where nothing is thick enough."""
+    coarse = cubes(grid, CELL_MM)
+    cells = to_model_grid(Volume(tissue.view(np.uint8), grid), coarse, 0) >= 0.5
     # to the nearest cell of air; beyond the volume there is none, so that a neck cut off is as thick as it looks
-    inside = sitk.SignedMaurerDistanceMap(cells, insideIsPositive=True, squaredDistance=False, useImageSpacing=True)
-    pieces = sitk.RelabelComponent(sitk.ConnectedComponent(inside > THICK_MM / 2), sortByObjectSize=True)
-    near = sitk.Resample(_joined(cells, pieces == 1), tissue, sitk.Transform(), sitk.sitkNearestNeighbor, 0)
-    joined: Mask = sitk.GetArrayFromImage(tissue & near).astype(bool)
-    return joined
+    inside = sitk.SignedMaurerDistanceMap(
+        coarse.image(cells.view(np.uint8)), insideIsPositive=True, squaredDistance=False, useImageSpacing=True
+    )
+    joined = _joined(cells, _largest(sitk.GetArrayViewFromImage(inside) > THICK_MM / 2))
+    near = to_model_grid(Volume(joined.view(np.uint8), coarse), grid, 0) > 0  # one cell around them, too
+    return tissue & near
 
 
-def _joined(cells: sitk.Image, core: sitk.Image) -> sitk.Image:
-    """The cells that hang together with the core and do not lead far away from it, and one cell around them.
+def _joined(cells: Mask, core: Mask) -> Mask:
+    """The cells that hang together with the core and do not lead far away from it.
 
     Ways are measured inside the tissue: a head rest may lie near the head and still be far from where it touches.
     """
-    skin, near, reached = (_within(cells, core, mm) for mm in (THICK_MM, NEAR_MM, REACH_MM))
-    farther = _within(cells, reached, 2 * CELL_MM) & (1 - reached)
-    ends: NDArray[Any] = sitk.GetArrayFromImage(sitk.ConnectedComponent(cells & (1 - skin)))
-    leads_away = np.zeros(ends.max() + 1, np.uint8)
-    leads_away[ends[sitk.GetArrayViewFromImage(farther) > 0]] = 1
-    away = sitk.GetImageFromArray(leads_away[ends])
-    away.CopyInformation(cells)
-    return sitk.BinaryDilate(near | (reached & (1 - away)), [1, 1, 1], sitk.sitkBox, foregroundValue=1)
+    skin = _within(cells, core, THICK_MM)
+    near = _within(cells, skin, NEAR_MM - THICK_MM)
+    reached = _within(cells, near, REACH_MM - NEAR_MM)
+    farther = _within(cells, reached, CELL_MM) & ~reached
+    ends = _pieces(cells & ~skin)
+    leads_away = np.zeros(ends.max() + 1, np.bool_)
+    leads_away[ends[farther]] = True
+    joined: Mask = near | (reached & ~leads_away[ends])
+    return joined
 
 
-def _within(cells: sitk.Image, core: sitk.Image, mm: float) -> sitk.Image:
+def _within(cells: Mask, core: Mask, mm: float) -> Mask:
     """The core, and the cells that a way inside the cells, no longer than mm, leads to."""
     reached = core
     for step in range(round(mm / CELL_MM)):  # octahedron and cube by turns are nearly a ball
-        kernel = sitk.sitkBox if step % 2 else sitk.sitkCross
-        reached = sitk.BinaryDilate(reached, [1, 1, 1], kernel, foregroundValue=1) & cells
-    return reached | core
+        grown = reached.copy()
+        for axis in range(3):
+            to, of = (np.moveaxis(m, axis, 0) for m in (grown, grown.copy() if step % 2 else reached))
+            to[1:] |= of[:-1]
+            to[:-1] |= of[1:]
+        reached = grown & cells
+    return reached
+
+
+def _pieces(mask: Mask) -> NDArray[Any]:
+    """A number for each cell: one for each piece of the mask, joined by faces, and 0 outside it."""
+    pieces: NDArray[Any] = sitk.GetArrayFromImage(sitk.ConnectedComponent(sitk.GetImageFromArray(mask.view(np.uint8))))
+    return pieces
+
+
+def _largest(mask: Mask) -> Mask:
+    """The largest piece of the mask; nothing of an empty one."""
+    pieces = _pieces(mask)
+    largest: Mask = pieces == 1 + np.bincount(pieces.ravel())[1:].argmax() if mask.any() else mask
+    return largest

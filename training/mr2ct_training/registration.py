@@ -19,6 +19,7 @@ from mr2ct.card import PAPER_CT_WINDOW_HU
 from mr2ct.grid import Grid
 from mr2ct.model_grid import to_model_grid
 from mr2ct.volume import Volume
+from mr2ct_training.ct_head import cubes
 
 CUBE_MM = 2.0  # both volumes are averaged to cubes first: slices of a planning CT lie 1 to 3 mm apart
 SHRINK = (4, 2, 1)  # to cubes of 8, 4 and 2 mm
@@ -226,16 +227,10 @@ def _points(head: sitk.Image) -> Vector:
 def _cubes(volume: Volume, head: Mask, outside: float, limits: tuple[float, float]) -> sitk.Image:
     """The volume averaged to cubes of CUBE_MM, clipped, and outside wherever there is no head."""
     alone = Volume(np.where(head, volume.voxels, volume.voxels.dtype.type(outside)), volume.grid)
-    grid = _cube_grid(volume.grid)
+    grid = cubes(volume.grid, CUBE_MM)
     return grid.image(np.clip(to_model_grid(alone, grid, outside), *limits))
 
 
 def _cube_mask(volume: Volume, head: Mask) -> sitk.Image:
-    grid = _cube_grid(volume.grid)
+    grid = cubes(volume.grid, CUBE_MM)
     return grid.image((to_model_grid(Volume(head.astype(np.uint8), volume.grid), grid, 0) > 0.5).astype(np.uint8))
-
-
-def _cube_grid(grid: Grid) -> Grid:
-    """The volume's grid with cubes for voxels, from its first voxel centre on."""
-    i, j, k = (max(1, int((n - 1) * mm / CUBE_MM) + 1) for n, mm in zip(grid.size, grid.spacing, strict=True))
-    return Grid((i, j, k), (CUBE_MM, CUBE_MM, CUBE_MM), grid.origin, grid.direction)
