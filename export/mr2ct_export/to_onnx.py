@@ -26,8 +26,8 @@ class ExportError(RuntimeError):
 def to_onnx(generator: nn.Module, slices: SliceGrid) -> onnx.ModelProto:
     """The generator as a graph: "mr" (batch, 1, rows, columns) float32 to "synthetic_ct", batch from 1 to MAX_BATCH.
 
-    Raises ExportError when the exporter fails, or when InstanceNorm did not arrive as InstanceNormalization: taken apart
-    into BatchNorm or into means and square roots it runs slower, and in half precision overflows.
+    Raises ExportError when the exporter fails, or when InstanceNorm did not arrive as InstanceNormalization: taken
+    apart into BatchNorm or into means and square roots it runs slower, and in half precision overflows.
     """
     example = torch.zeros(2, 1, slices.rows, slices.columns)
     try:

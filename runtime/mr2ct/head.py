@@ -125,7 +125,7 @@ def _levels(signal: Field, squares: Field, mm: Millimetres) -> tuple[Field, Fiel
         if np.count_nonzero(tissue != before) <= SETTLED * np.count_nonzero(tissue):
             break
 
-    far = ~_grown(_mainland(tissue, mm), mm, FAR_MM)
+    far = ~_grown(_wrapped(tissue, mm), mm, FAR_MM)
     ghosts = np.quantile(above[far] / field[far], GHOST_QUANTILE) if far.any() else math.inf
     fraction = np.float32(np.clip(GHOST_MARGIN * ghosts, *SKIN_FRACTIONS))
     return air, np.maximum(fraction * field, NOISE_SIGMAS * noise)
@@ -142,11 +142,16 @@ def _air_ends(signal: Field) -> float:
 
 def _hull(tissue: Mask, mm: Millimetres, axial: int) -> Mask:
     """Tissue wrapped up: its gaps spanned and its holes filled, those cut open by a face of the volume too."""
-    hull = _largest(_closed(_mainland(tissue, mm), mm, SEAL_MM))
+    hull = _wrapped(tissue, mm)
     for axis in {0, 1, 2} - {axial}:
         faces = np.moveaxis(hull, axis, 0)[:: max(1, hull.shape[axis] - 1)]
         faces[...] = _filled(faces, 0)
     return _filled(hull, axial)  # plane by plane: the trachea leaves the volume through the last one
+
+
+def _wrapped(tissue: Mask, mm: Millimetres) -> Mask:
+    """The largest piece of tissue once its gaps are spanned."""
+    return _largest(_closed(_mainland(tissue, mm), mm, SEAL_MM))
 
 
 def _filled(mask: Mask, axis: int) -> Mask:

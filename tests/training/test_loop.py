@@ -1,4 +1,4 @@
-"""mr2ct-train: it learns, it stops when asked, and it goes on as if it had never stopped."""
+"""mr2ct-train: it stops when asked, and it goes on as if it had never stopped."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from lightning.fabric import Fabric
@@ -20,9 +19,8 @@ from lightning.fabric import Fabric
 from drawn_dataset import draw_dataset
 from mr2ct_training.checkpoint import CheckpointError, load_checkpoint
 from mr2ct_training.config import TrainConfig
-from mr2ct_training.dataset import MANIFEST, Dataset, from_bytes
+from mr2ct_training.dataset import MANIFEST, Dataset
 from mr2ct_training.loop import DivergedError, Rhythm, StoppedError, train
-from mr2ct_training.sampling import aligned_pairs
 
 TINY = ["--width", "4", "--blocks", "1", "--discriminator-width", "4", "--pad", "36", "--device", "cpu"]
 SHORT = [*TINY, "--epochs", "1", "--epochs-linear", "1", "--log-every", "4", "--save-every", "3"]
@@ -180,28 +178,3 @@ def test_a_data_set_that_cannot_be_used_is_one_line(what: str, tmp_path: Path) -
     assert done.returncode == 1
     assert done.stderr.startswith("mr2ct-train: ")
     assert done.stderr.count("\n") == 1
-
-
-def test_it_learns_the_drawn_heads_and_beats_a_constant_ct(tmp_path: Path) -> None:
-    """Unpaired, on coarse slices: cycle error and MAE fall well below their start, and below the best constant CT."""
-    data = draw_dataset(tmp_path / "set", pixels=32, slices=16, patients=5)
-    config = TrainConfig(
-        width=12, blocks=2, discriminator_width=12, pad=36, epochs_flat=9, epochs_linear=5, learning_rate=0.001
-    )
-    train(config, data, tmp_path, fabric())
-    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
-    measured = [line["validation"] for line in lines if "validation" in line]
-    first_cycle = next(line["losses"]["cycle_mr"] for line in lines if "losses" in line) / 2
-    assert measured[-1]["cycle_error"] < 0.5 * first_cycle
-    assert measured[-1]["mae_hu"] < constant_mae(data)
-    assert min(line["mae_hu"] for line in measured) < 0.7 * measured[0]["mae_hu"]
-    best = load_checkpoint(tmp_path / "best.ckpt")
-    assert best.reference is not None
-    assert best.training["commit"] == "" or len(best.training["commit"]) == 40
-
-
-def constant_mae(data: Dataset) -> float:
-    """HU: the mean absolute error of the best constant inside the heads of the validation CTs."""
-    mr, ct = data.slices("mr", "validation"), data.slices("ct", "validation")
-    inside = np.concatenate([from_bytes(ct[c])[mr.head(m) & ct.head(c)] for m, c in aligned_pairs(mr, ct)])
-    return float(np.abs(inside - np.median(inside)).mean()) * 1000

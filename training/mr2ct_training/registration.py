@@ -108,13 +108,13 @@ def register(ct: Volume, ct_head: Mask, mr: Volume, mr_head: Mask, *, iterations
         after = _metric(found, fixed, moving, heads[0])
         turned = min(_metric(half_turn, fixed, moving, heads[0]) for half_turn in _half_turns(found))
     stop = method.GetOptimizerStopConditionDescription()
+    if turned < after:
+        raise RegistrationError("the CT fits the MR better when turned half around; its file tells its axes wrongly")
     if "Maximum number of iterations" in stop:
         raise RegistrationError(f"the registration did not converge ({stop})")
     _refuse_implausible(start, found, *heads)
     if not after <= before + METRIC_NOISE:
         raise RegistrationError(f"the registration made it worse: metric {after:.3f}, {before:.3f} at the start")
-    if turned < after:
-        raise RegistrationError("the CT fits the MR better when turned half around; its file tells its axes wrongly")
     back = found.GetInverse()  # ITK's own leads from the MR to the CT
     columns = [np.subtract(back.TransformPoint(unit), back.TransformPoint((0.0, 0.0, 0.0))) for unit in np.eye(3)]
     translation = np.array(back.TransformPoint((0.0, 0.0, 0.0)))
