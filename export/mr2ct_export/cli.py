@@ -56,9 +56,13 @@ def main(
     if untrained and not reference:
         raise click.UsageError("--untrained needs --reference MR.nii.gz, an MR of a head to prove the graphs on")
     from mr2ct.errors import Mr2ctError
-    from mr2ct_export.to_onnx import ExportError
-    from mr2ct_training.checkpoint import CheckpointError
 
+    try:
+        from mr2ct_export.to_onnx import ExportError
+        from mr2ct_training.checkpoint import CheckpointError
+    except ImportError as error:
+        click.echo(f"mr2ct-export: needs {error.name}: pip install 'mr2ct[cpu,export]'", err=True)
+        sys.exit(1)
     try:
         refused = _export(checkpoint, out, fp16, reference, width, seed, overwrite)
     except (Mr2ctError, CheckpointError, ExportError) as error:
@@ -83,11 +87,12 @@ def _export(
 ) -> tuple[str, ...]:
     from mr2ct.card import PAPER_SLICES
     from mr2ct.reading import read_volume
-    from mr2ct_export.folder import export
+    from mr2ct_export.folder import export, refuse_existing
     from mr2ct_export.reference import answered, reference_from_volumes
     from mr2ct_export.untrained import untrained_checkpoint
     from mr2ct_training.checkpoint import CheckpointError, load_checkpoint
 
+    refuse_existing(out, overwrite=overwrite)
     source = load_checkpoint(checkpoint) if checkpoint is not None else untrained_checkpoint(width, seed)
     if references:
         volumes = [read_volume(path) for path in references]

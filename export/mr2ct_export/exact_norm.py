@@ -1,10 +1,10 @@
-"""The first two normalisations of the fp32 graph, with their sums taken row by row.
+"""The normalisations of the fp32 graph, with their sums taken row by row.
 
 onnxruntime's CPU kernel adds up the 65,536 pixels of a channel one behind the other in float32. Over the even air
 around a head the rounding goes one way, 4e-4 of a standard deviation after the first InstanceNorm, and the layers
 behind it make up to 3.6 HU of that. Sums over rows, then over the column of row sums, for the first norm leave 0.16 HU,
-for the first two 0.05 HU, for all twenty-three 0.03 HU; the first two cost no time that can be measured. (onnxruntime
-1.32, untrained generators, the worst of two real heads.)
+for the first two 0.06 HU, for all of them 0.02 HU, at no cost in time that can be measured (onnxruntime 1.32, untrained
+generators, real heads; benchmarks/LOG.md).
 
 The sums are spelled out in a function of the model's own, mr2ct.InstanceNormalization, which ONNX readers inline.
 """
@@ -12,11 +12,12 @@ The sums are spelled out in a function of the model's own, mr2ct.InstanceNormali
 from __future__ import annotations
 
 import onnx
-from onnx import helper
+from onnx import helper, numpy_helper
+
+from mr2ct_export.to_onnx import ExportError
 
 DOMAIN = "mr2ct"
 NORM = "InstanceNormalization"
-EXACT_NORMS = 2  # those at 256 x 256 and 128 x 128 pixels, before the residual blocks
 
 _BODY = """
 <opset_import: ["" : {opset}], domain: "mr2ct">
@@ -38,13 +39,25 @@ InstanceNormalization <epsilon: float> (x) => (y)
 """
 
 
-def with_exact_norms(graph: onnx.ModelProto, opset: int, count: int = EXACT_NORMS) -> onnx.ModelProto:
-    """A copy of a graph whose first count InstanceNormalizations (scale 1, bias 0) are mr2ct.InstanceNormalization."""
+def with_exact_norms(graph: onnx.ModelProto, opset: int) -> onnx.ModelProto:
+    """A copy of a graph in which every InstanceNormalization is mr2ct.InstanceNormalization.
+
+    Raises ExportError for a norm with an affine part (scale other than 1, bias other than 0), which the function lacks.
+    """
     exact = onnx.ModelProto()
     exact.CopyFrom(graph)
-    for node in [node for node in exact.graph.node if node.op_type == NORM][:count]:
-        node.domain = DOMAIN
-        del node.input[1:]
+    weights = {tensor.name: numpy_helper.to_array(tensor) for tensor in exact.graph.initializer}
+    for node in exact.graph.node:
+        if node.op_type == NORM:
+            scale, bias = (weights[name] for name in node.input[1:])
+            if not ((scale == 1).all() and (bias == 0).all()):
+                raise ExportError(f"{node.name}: an InstanceNorm with scale or bias; generators have none")
+            node.domain = DOMAIN
+            del node.input[1:]
+    used = {name for node in exact.graph.node for name in node.input}
+    kept = [tensor for tensor in exact.graph.initializer if tensor.name in used]
+    del exact.graph.initializer[:]
+    exact.graph.initializer.extend(kept)
     exact.functions.append(onnx.parser.parse_function(_BODY.format(opset=opset)))
     exact.opset_import.append(helper.make_opsetid(DOMAIN, 1))
     onnx.checker.check_model(exact, full_check=True)

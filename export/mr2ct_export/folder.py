@@ -20,7 +20,7 @@ from mr2ct.model import CARD, REFERENCE, Model, Reference, graph_file
 from mr2ct.onnxruntime_backend import OnnxruntimeBackend
 from mr2ct_export.exact_norm import with_exact_norms
 from mr2ct_export.reference import packed
-from mr2ct_export.to_half import to_half
+from mr2ct_export.to_half import to_half, with_kept_casts
 from mr2ct_export.to_onnx import INPUT, MAX_BATCH, OPSET, OUTPUT, ExportError, to_onnx
 from mr2ct_training.checkpoint import Checkpoint
 
@@ -50,7 +50,8 @@ def export(checkpoint: Checkpoint, reference: Reference, out: Path, *, fp16: boo
         refused = []
         if fp16:
             try:
-                card, certificate = _put_proved(folder, card, "fp16", to_half(graph), reference)
+                half = to_half(graph)
+                card, certificate = _put_proved(folder, card, "fp16", half, reference, with_kept_casts(half))
                 refused += [] if certificate.passed else [_refusal(certificate)]
             except ExportError as error:
                 refused.append(f"{graph_file('fp16')}: not written: {error}")
@@ -96,20 +97,38 @@ def _put(folder: Path, card: Card, name: str, content: bytes) -> Card:
 
 
 def _put_proved(
-    folder: Path, card: Card, precision: str, graph: onnx.ModelProto, reference: Reference
+    folder: Path,
+    card: Card,
+    precision: str,
+    graph: onnx.ModelProto,
+    reference: Reference,
+    proof: onnx.ModelProto | None = None,
 ) -> tuple[Card, Certificate]:
-    """Write a graph, run the reference slices through it, and take it out again when it fails."""
+    """Write a graph, run the reference slices through it, and take it out again when it fails.
+
+    proof: the same graph in a form in which this engine rounds as others do; it is what runs, and is not kept.
+    """
     name = graph_file(precision)
+    if proof is not None:
+        in_its_place = _put(folder, card, name, proof.SerializeToString(deterministic=True))
+        engine = _engine(folder, in_its_place, name)
+        engine.description += ", rounding to fp16 as a GPU does"
     with_graph = _put(folder, card, name, graph.SerializeToString(deterministic=True))
-    try:
-        engine = OnnxruntimeBackend(Model(folder, with_graph), name, "cpu")
-    except ModelError as error:
-        raise ExportError(str(error)) from error
-    certificate = certify(engine, reference, file=name, precision=precision, ct_window_hu=card.ct_window_hu)
+    own = _engine(folder, with_graph, name)
+    certificate = certify(
+        own if proof is None else engine, reference, file=name, precision=precision, ct_window_hu=card.ct_window_hu
+    )
     if not certificate.passed:
         (folder / name).unlink()
         return card, certificate
     return replace(with_graph, certificates=(*card.certificates, certificate)), certificate
+
+
+def _engine(folder: Path, card: Card, name: str) -> OnnxruntimeBackend:
+    try:
+        return OnnxruntimeBackend(Model(folder, card), name, "cpu")
+    except ModelError as error:
+        raise ExportError(str(error)) from error
 
 
 def _refusal(certificate: Certificate) -> str:
@@ -120,12 +139,17 @@ def _refusal(certificate: Certificate) -> str:
     return f"{certificate.file}: not written: too far from PyTorch fp32: {errors}"
 
 
-@contextmanager
-def _folder_or_nothing(out: Path, *, overwrite: bool) -> Iterator[Path]:
-    """A temporary folder beside out that takes its place when the block succeeds. Only a model folder is replaced."""
+def refuse_existing(out: Path, *, overwrite: bool) -> None:
+    """Raise OutputError when there is something at out that may not be replaced."""
     if out.exists() and not (overwrite and (out / CARD).is_file()):
         remedy = "it is no model folder, so it is not replaced" if overwrite else "--overwrite replaces a model folder"
         raise OutputError(f"{out}: exists already; {remedy}")
+
+
+@contextmanager
+def _folder_or_nothing(out: Path, *, overwrite: bool) -> Iterator[Path]:
+    """A temporary folder beside out that takes its place when the block succeeds. Only a model folder is replaced."""
+    refuse_existing(out, overwrite=overwrite)
     try:
         folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".partial", dir=out.parent))
     except OSError as error:
@@ -134,8 +158,12 @@ def _folder_or_nothing(out: Path, *, overwrite: bool) -> Iterator[Path]:
         yield folder
         folder.chmod(0o755)  # mkdtemp's 0700 would hide the model from the other users of a scanner's machine
         if out.exists():
-            shutil.rmtree(out)
-        folder.replace(out)
+            old = folder.with_suffix(".old")  # out of the way and back by hand, should the machine stop right here
+            out.replace(old)
+            folder.replace(out)
+            shutil.rmtree(old)
+        else:
+            folder.replace(out)
     except OSError as error:
         if isinstance(error, OutputError):
             raise

@@ -30,6 +30,7 @@ def reference_from_volumes(
 
     Raises VolumeError when an MR cannot be used.
     """
+    count = max(count, len(volumes))
     shares = [count // len(volumes) + (index < count % len(volumes)) for index in range(len(volumes))]
     parts = [_slices_of(mr, slices, window, share) for mr, share in zip(volumes, shares, strict=True) if share]
     inputs = np.concatenate([part[0] for part in parts])[:, np.newaxis]

@@ -39,6 +39,32 @@ def to_half(graph: onnx.ModelProto) -> onnx.ModelProto:
     return half
 
 
+def with_kept_casts(half: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy of an fp16 graph in which onnxruntime's CPU rounds where a GPU does; for proving, not for running.
+
+    Without fp16 kernels it convolves in fp32 and drops the Casts on both sides: the rounding of activations, and their
+    overflow beyond 65504, would go unseen (1.0 HU told where it is 1.5). A Transpose that changes nothing, on each side
+    of a convolution, keeps the Casts (seen with onnxruntime 1.32).
+    """
+    kept = onnx.ModelProto()
+    kept.CopyFrom(half)
+    nodes: list[onnx.NodeProto] = []
+    for node in kept.graph.node:
+        if node.op_type not in CONVOLUTIONS:
+            nodes.append(node)
+            continue
+        source, result = node.input[0], node.output[0]
+        node.input[0], node.output[0] = f"{source}_kept", f"{result}_kept"
+        nodes += [_unchanged(source, node.input[0]), node, _unchanged(node.output[0], result)]
+    del kept.graph.node[:]
+    kept.graph.node.extend(nodes)
+    return kept
+
+
+def _unchanged(source: str, result: str) -> onnx.NodeProto:
+    return helper.make_node("Transpose", [source], [result], name=f"keep_{result}", perm=[0, 1, 2, 3])
+
+
 def _halve(tensor: onnx.TensorProto) -> None:
     if tensor.data_type == TensorProto.FLOAT16:
         return

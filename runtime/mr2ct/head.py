@@ -232,9 +232,8 @@ def _weights(into: Sequence[int], of: Sequence[int], mm: Millimetres, sigma_mm: 
     """For each axis (into, of): how much each of the old cells, `mm` long, counts in a new one, by a Gaussian."""
     matrices = []
     for new, old, cell, sigma in zip(into, of, mm, sigma_mm, strict=True):
-        centres = (np.arange(new) + 0.5) * (old / new)
-        edges = (np.arange(old + 1) - centres[:, None]) * (cell / sigma / math.sqrt(2))
-        weights = np.diff(np.vectorize(math.erf)(edges))
+        centres = (np.arange(new) + 0.5) * (old / new) - 0.5  # in old cells
+        weights = np.exp(-0.5 * ((np.arange(old) - centres[:, None]) * (cell / sigma)) ** 2)
         matrices.append((weights / weights.sum(axis=1, keepdims=True)).astype(np.float32))
     return matrices
 

@@ -155,7 +155,6 @@ def test_a_generator_trained_a_little_passes_where_convolutions_really_compute_i
     assert np.percentile(error, 99.9) <= 5
 
 
-@pytest.mark.xfail(reason="onnxruntime's CPU runs float16 convolutions in float32, where nothing overflows")
 def test_a_generator_whose_half_convolutions_overflow_is_refused(trained: Checkpoint, tmp_path: Path) -> None:
     network = copy.deepcopy(trained.mr_to_ct)
     convolution = network.residual[0].get_submodule("body.1")

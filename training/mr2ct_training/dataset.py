@@ -94,10 +94,10 @@ class Manifest:
             kinds = {"fixed": FixedWindow, "percentile": PercentileWindow}
             low, high = fields["ct_window_hu"]
             manifest = cls(
-                slices=SliceGrid(**fields["slices"]),
+                slices=_grid(fields["slices"]),
                 mr_window=kinds[window.pop("kind")](**window),
                 ct_window_hu=(float(low), float(high)),
-                entries=tuple(Entry(**{**e, "limits": tuple(e["limits"])}) for e in fields["entries"]),
+                entries=tuple(_entry(entry) for entry in fields["entries"]),
             )
         except DatasetError:
             raise
@@ -107,6 +107,27 @@ class Manifest:
             ) from error
         refuse_patient_in_two_splits(manifest.entries, where)
         return manifest
+
+
+def _grid(fields: dict[str, Any]) -> SliceGrid:
+    grid = SliceGrid(**fields)
+    sizes = (grid.rows, grid.columns)
+    if not all(isinstance(size, int) and size > 0 for size in sizes) or grid.columns % 8:
+        raise ValueError(f"slices of {grid.rows!r} x {grid.columns!r} pixels")
+    return grid
+
+
+def _entry(fields: dict[str, Any]) -> Entry:
+    low, high = fields["limits"]
+    entry = Entry(**{**fields, "limits": (float(low), float(high))})
+    for text in (entry.patient, entry.file, entry.head_file, entry.source, entry.source_sha256):
+        if not isinstance(text, str):
+            raise ValueError(f"{text!r} where a text is needed")
+    if entry.modality not in ("mr", "ct") or entry.split not in SPLITS:
+        raise ValueError(f"patient {entry.patient!r}: modality {entry.modality!r}, split {entry.split!r}")
+    if not isinstance(entry.slices, int) or entry.slices < 1:
+        raise ValueError(f"patient {entry.patient!r}: {entry.slices!r} slices")
+    return entry
 
 
 def refuse_patient_in_two_splits(entries: Sequence[Entry], where: str) -> None:
@@ -160,7 +181,7 @@ class Dataset:
             raise DatasetError(
                 f"{self.folder}: no data set there, or one whose preparation never ended; mr2ct-prepare makes one"
             )
-        self.manifest = Manifest.from_json(path.read_text(encoding="utf-8"), str(path))
+        self.manifest = Manifest.from_json(path.read_text(encoding="utf-8", errors="replace"), str(path))
 
     def slices(self, modality: Modality, split: Split) -> Slices:
         """All slices of one modality in one split. Raises DatasetError when there are none or a file is damaged."""

@@ -141,6 +141,8 @@ def _kept(folder: Path, source: Source, recipe: dict[str, Any]) -> Entry | None:
     """The entry of a volume that is there, made by this very recipe, and whole; else None."""
     try:
         told = json.loads((folder / f"{source.name}.json").read_bytes())
+        if told.pop("sha256") != _sha256_of_told(told):
+            return None
         hashes = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in told["files"]}
         if told["recipe"] != recipe or told["files"] != hashes:
             return None
@@ -169,9 +171,15 @@ def _write(folder: Path, source: Source, recipe: dict[str, Any], sliced: Sliced)
         np.save(buffer, array)
         hashes[name] = hashlib.sha256(buffer.getbuffer()).hexdigest()
         _write_whole(folder / name, buffer.getbuffer())
-    told = {"recipe": recipe, "entry": asdict(entry), "files": hashes}
+    told: dict[str, Any] = {"recipe": recipe, "entry": asdict(entry), "files": hashes}
+    told["sha256"] = _sha256_of_told(told)
     _write_whole(folder / f"{source.name}.json", (json.dumps(told, indent=1) + "\n").encode())
     return entry
+
+
+def _sha256_of_told(told: dict[str, Any]) -> str:
+    """Of what a volume's .json tells, so that a damaged one is not believed."""
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
 def _write_whole(path: Path, content: bytes | memoryview) -> None:

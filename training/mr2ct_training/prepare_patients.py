@@ -64,11 +64,11 @@ def _told(table: Path, files: Sequence[Path]) -> list[Named]:
     try:
         with table.open(newline="", encoding="utf-8-sig") as lines:
             reader = csv.DictReader(lines)
+            columns = reader.fieldnames or []
             rows = [(reader.line_num, row) for row in reader]
     except (OSError, ValueError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or error
         raise DatasetError(f"{table}: cannot be read as a table: {reason}") from error
-    columns = reader.fieldnames or []
     if not {"file", "patient"} <= set(columns):
         raise DatasetError(f"{table}: needs the columns file and patient, comma-separated; has {', '.join(columns)}")
     for number, row in rows:
