@@ -116,7 +116,7 @@ def turned(volume: Volume, order: tuple[int, ...], flips: tuple[int, ...]) -> Vo
 
 
 def assert_skin_edge(mask: Mask, distance: Distance, mm: float = 2.0) -> None:
-    """No voxel inside the skin is missing, none farther outside than `mm` is there, to one in a thousand of the head."""
+    """No voxel inside the skin is missing, none farther outside than `mm` is there, to 1 in 1000 of the head."""
     few = np.count_nonzero(distance < 0) / 1000
     assert np.count_nonzero(~mask & (distance < 0)) <= few, "a part of the head is missing"
     assert np.count_nonzero(mask & (distance > mm)) <= few, "the mask stands off the skin"
