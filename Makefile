@@ -18,7 +18,8 @@ demo: $(VENV)/runtime
 	@$(BIN)/mr2ct-run build/demo/head.nii.gz --picture build/demo/head.png --overwrite
 
 test: $(VENV)/dev check
-	$(BIN)/python -m pytest --cov --cov-report=term $(PYTEST)
+	$(BIN)/python -m pytest --cov --cov-report= $(PYTEST)
+	$(BIN)/python -m coverage report --include='runtime/*,export/*' --fail-under=90
 
 check: $(VENV)/dev
 	$(BIN)/ruff format --check --quiet .

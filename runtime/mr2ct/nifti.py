@@ -25,7 +25,8 @@ HEADER_BYTES = 348
 VOXELS_AT = 352  # bytes into a file without extensions, as ITK writes it
 REAL_TYPES = {2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4", 1024: "i8", 1280: "u8"}
 OTHER_TYPES = {1: "1-bit", 1536: "float128", 128: "RGB", 2304: "RGBA", **dict.fromkeys((32, 1792, 2048), "complex")}
-DEFLATE_RATIO = 1032  # zlib cannot expand further, so a header that asks for more is damaged; https://zlib.net/zlib_tech.html
+# zlib cannot expand further, so a header that asks for more is damaged; https://zlib.net/zlib_tech.html
+DEFLATE_RATIO = 1032
 # offset and bytes of what places the voxels: pixdim[0..3], qform_code .. srow_z
 GEOMETRY_FIELDS = ((76, 16), (252, 76))
 
