@@ -23,19 +23,19 @@ from mr2ct.volume import Volume
 
 SKIN_CELL_MM = 1.5  # 1 mm cells take twice as long; with 2 mm ears and lips begin to melt
 HULL_CELL_MM = 3.0  # a scalp of 2 mm still shows
-ANTIALIAS = 0.4  # Gaussian sigma, in cells, of the mean a cell takes
+ANTIALIAS = 0.5  # Gaussian sigma, in cells, of the mean a cell takes; it halves the noise of voxels as large as cells
 
 AIR_FRACTION = 0.07  # of the step from air to the tissue nearby: what is brighter does not count as background
 SKIN_FRACTIONS = (0.1, 0.22)  # the skin's edge: 0.1 keeps a scalp with its fat suppressed, 0.22 most ghosts out
 GHOST_QUANTILE, GHOST_MARGIN = 0.999, 1.5  # the fraction is 1.5 times that of the brightest 0.1 % of the far background
 FAR_MM = 20.0  # from the tissue: beyond any scalp, and still as bright with ghosts as near it
-NOISE_SIGMAS = 2.5  # of the background: at SNR 8 in 3 mm voxels, 2 swells a head by 100 ml and 3 loses 40 ml of it
+NOISE_SIGMAS = 1.75  # of the background: at SNR 8 in 3 mm voxels 1.25 swells a head by up to 1 l, 2.5 loses 0.2 l
 FIELD_MM = 20.0  # Gaussian sigma of "nearby": wider than skull and sinuses, narrower than the field of a coil
 FIELD_CELL_MM = 10.0
 FAR_WEIGHT = 0.001  # of the mean of the whole volume, which counts where nothing is nearby
 LEAST_FIELD = 1e-6  # of the brightest signal: no division by zero where there is no tissue at all
-FIELD_ROUNDS = 16  # at most; heads take 3, those with the background brightened to one side up to 12
-SETTLED = 0.003  # change in a round, as part of the tissue
+FIELD_ROUNDS = 16  # at most; four real heads take 3, with noise that grows to one side up to 12
+SETTLED = 0.003  # of the tissue: no more than this changed in the last round
 
 ISLAND_MM3 = 500.0  # smaller pieces of signal are noise
 SEAL_MM = 10.0  # half the widest gap the hull spans: the skull between scalp and brain, an open mouth
@@ -43,7 +43,7 @@ NARROW_MM = 4.0  # half the widest opening air does not enter: nostrils, ear can
 EATEN_MM = 9.0  # how deep air eats: the hull's slack of 3 mm, its 4 mm over a fold of 90 degrees, a cell of doubt
 
 SMOOTH_MM = 1.5  # Gaussian sigma of the last step, a cell: no stairs, no specks
-DILATION_MM = 0.7  # outside the skin's edge, whose low threshold has it 0.1 to 0.5 mm outside the skin: 1 mm in all
+DILATION_MM = 0.8  # beyond the skin's edge as this mask has it
 SLAB = 48  # k planes made at a time: a quarter of the memory of all, in the same time
 HEAD_PARTS = (0.05, 0.95)  # of the volume: less is no head, more leaves no air to tell a head from
 
@@ -78,32 +78,28 @@ def head_mask(volume: Volume) -> Mask:
 def _occupied(signal: Field, mm: Millimetres, axial: int) -> Field:
     """How much of each cell of `mm` is head, 0 to 1, by the signal in it; `axial` is the array axis nearest to z."""
     coarse, hull_mm = _coarsened(signal, mm, HULL_CELL_MM)
-    air, step = _levels(coarse, _coarsened(signal * signal, mm, HULL_CELL_MM)[0], hull_mm)
-    hull = _hull(coarse - air > step, hull_mm, axial)
+    variance = np.maximum(_coarsened(signal * signal, mm, HULL_CELL_MM)[0] - coarse * coarse, 0)
+    air, faint, skin = _levels(coarse, variance, hull_mm)
+    hull = _hull(coarse - air > faint, hull_mm, axial)
     hull = _grown(hull, hull_mm, HULL_CELL_MM)  # a cell that is mostly air may hold some skin
 
     finer = _weights(signal.shape, coarse.shape, hull_mm, hull_mm)
     outside = _resampled(hull.astype(np.float32), finer) <= 0.5
-    tissue = _filling(signal, _resampled(air, finer), _resampled(step, finer))
-    dense = _closed(_mainland((tissue > 0.5) & ~outside, mm), mm, NARROW_MM)
-    head = _filled(_largest(~_grown(outside, mm, EATEN_MM, through=~dense)), axial)
+    above = signal - _resampled(air, finer)
+    tissue = _mainland((above > _resampled(faint, finer)) & ~outside, mm)
+    head = ~_grown(outside, mm, EATEN_MM, through=~_closed(tissue, mm, NARROW_MM))
+    head = _filled(_largest(head), axial)
 
-    inner, outer = head & _grown(~head, mm, min(mm)), ~head & _grown(head, mm, min(mm))
-    occupied = head.astype(np.float32)
-    occupied[inner] = np.maximum(tissue[inner], 0.5)
-    occupied[outer] = np.minimum(tissue[outer], 0.5)
-    return occupied
-
-
-def _filling(signal: Field, air: Field, step: Field) -> Field:
-    """How much of each cell is tissue, 0 to 1: half of it one step above air, at the skin's edge."""
-    tissue = signal - air
-    tissue /= 2 * step
-    return np.clip(tissue, 0, 1, out=tissue)
+    filling = np.where(tissue | ~head, np.clip(above / (2 * _resampled(skin, finer)), 0, 1), np.float32(0.5))
+    surface = _grown(head, mm, min(mm)) & _grown(~head, mm, min(mm))
+    return np.where(surface, filling, head)
 
 
-def _levels(signal: Field, squares: Field, mm: Millimetres) -> tuple[Field, Field]:
-    """The signal of air and how far the skin's edge stands above it, around each cell of mean signal and square."""
+def _levels(signal: Field, variance: Field, mm: Millimetres) -> tuple[Field, Field, Field]:
+    """Around each cell the signal of air, and the steps from it to the faintest tissue and to the skin's edge.
+
+    signal, variance: the mean and variance within each cell.
+    """
     wide, wide_mm = _cells(signal.shape, mm, FIELD_CELL_MM)
     near = _weights(wide, signal.shape, mm, [math.sqrt(FIELD_MM**2 - FIELD_CELL_MM**2)] * 3)
     back = _weights(signal.shape, wide, wide_mm, [FIELD_CELL_MM] * 3)
@@ -115,9 +111,9 @@ def _levels(signal: Field, squares: Field, mm: Millimetres) -> tuple[Field, Fiel
 
     tissue = bright = signal > _air_ends(signal)
     for _ in range(FIELD_ROUNDS):
-        background = (~_grown(bright, mm, min(mm))).astype(np.float32)
+        background = (~_grown(tissue, mm, min(mm)) & ~bright).astype(np.float32)
         air = local(signal, background)
-        noise = np.sqrt(np.maximum(local(squares, background) - air * air, 0))
+        noise = np.sqrt(local(variance, background))
         above = np.maximum(signal - air, 0)
         field = np.maximum(local(above, above * tissue), LEAST_FIELD)  # the bright count more: a ghost is no tissue
         bright = above > np.maximum(AIR_FRACTION * field, noise)
@@ -128,7 +124,8 @@ def _levels(signal: Field, squares: Field, mm: Millimetres) -> tuple[Field, Fiel
     far = ~_grown(_wrapped(tissue, mm), mm, FAR_MM)
     ghosts = np.quantile(above[far] / field[far], GHOST_QUANTILE) if far.any() else math.inf
     fraction = np.float32(np.clip(GHOST_MARGIN * ghosts, *SKIN_FRACTIONS))
-    return air, np.maximum(fraction * field, NOISE_SIGMAS * noise)
+    faint, skin = (np.maximum(part * field, NOISE_SIGMAS * noise) for part in (fraction, SKIN_FRACTIONS[1]))
+    return air, faint, skin
 
 
 def _air_ends(signal: Field) -> float:
