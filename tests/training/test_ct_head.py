@@ -24,7 +24,7 @@ FOLDS = 0.015  # of the mask: behind ears and under the nose it spans air farthe
 ADDED = 0.002  # of the head: what is left of a cup that touches it, where it does
 MIDDLE = (0.0, 0.0, 30.0)  # LPS mm, in the brain
 CAVITIES = {"maxillary sinus": (30.0, -54.0, -20.0), "throat": (0.0, 0.0, -60.0), "windpipe": (0.0, -4.0, -118.0)}
-LOST = 1e-4  # of the tissue, 400 mm3: a twentieth of one ear
+LOST = 5e-4  # of the tissue, 2 ml: half an ear
 
 Mask = NDArray[np.bool_]
 
@@ -122,7 +122,7 @@ def test_the_head_is_found_in_a_tilted_volume() -> None:
     grid = phantom.grid_around((0, 10, 0), (96, 96, 76), (2.8, 2.8, 3.2), axes)
     ct = phantom.draw(grid, seed=1)[1]
     tissue, mask = ct.voxels > -500, ct_head_mask(ct)
-    assert mask[tissue].mean() > 0.995  # voxels of 3 mm are coarse beside ears
+    assert mask[tissue].mean() > 0.98  # a voxel of 3 mm at the skin is as much air as tissue
     assert tissue.sum() < mask.sum() < 1.2 * tissue.sum()
 
 
@@ -165,6 +165,7 @@ HEAD = {
         "nose": (9, 16, 119),
         "left ear": (17, 151, 217),
         "right ear": (12, 146, 28),
+        "its thinnest part": (17, 143, 28),
         "nasal passage": (8, 48, 118),
         "occiput": (20, 232, 124),
     },

@@ -26,15 +26,15 @@ from mr2ct.volume import Volume
 SOFT_HU = (-200, 200)  # fat, muscle and brain; three real head CTs have 24 to 36 % of their voxels in it
 SOFT_SHARE = 0.02
 
-# Between a mask on the skin, -450 HU over its holes in a planning CT, and fat, -100 HU.
-TISSUE_HU = -300.0
-# Gaussian sigma: a mask's holes, 4 mm apart, keep a sixth of their contrast, and an ear 3 mm thick still stays.
-HOLES_MM = 1.3
+# Between a mask on the skin, -450 HU over its holes in a planning CT, and what that mean leaves of an ear 2.5 mm thick.
+TISSUE_HU = -400.0
+HOLES_MM = 1.3  # Gaussian sigma of that mean: holes 4 mm apart keep a sixth of their contrast
 CELL_MM = 2.0  # of the lattice on which thickness is measured
 
 THICK_MM = 10.0  # nothing of a couch is; the head is found by what is thicker
 REACH_MM = 40.0  # of ears and nose from what is thicker; what reaches farther is a fixing that touches the head
 NEAR_MM = 20.0  # of what reaches farther, so much is the head's own: skin, which is all nearer, and most of an ear
+OUTSIDE_MM = 1.0  # the mask ends this far outside the skin
 
 Mask = NDArray[np.bool_]
 
@@ -62,7 +62,10 @@ def ct_head_mask(ct: Volume) -> Mask:
     body = _without_fixings(sitk.GetArrayFromImage(mean) > TISSUE_HU, ct.grid)
     if not body.any():
         raise VolumeError(f"no head in this CT: nothing thicker than {THICK_MM:g} mm is denser than {TISSUE_HU:g} HU")
-    return head_mask(Volume(body.view(np.uint8), ct.grid))
+    away = sitk.SignedMaurerDistanceMap(ct.grid.image(body.view(np.uint8)), squaredDistance=False, useImageSpacing=True)
+    edge = min(ct.grid.spacing) / 2  # from the outermost voxel centres to the skin
+    skin: Mask = sitk.GetArrayFromImage(away) <= edge + OUTSIDE_MM
+    return skin | head_mask(Volume(body.view(np.uint8), ct.grid))
 
 
 def without_surroundings(ct: Volume, head: Mask) -> Volume:

@@ -41,8 +41,8 @@ class Entry:
     """One volume of a data set.
 
     source, source_sha256: the file it was made from.  limits: the values that became -1 and 1, scanner units or HU.
-    registration: metric, iterations and the rigid transform (LPS, 12 numbers: matrix row-major, then translation) that
-    put a CT onto its patient's MR; None where it lies as it was.
+    registration: how a CT came onto its patient's MR, slice by slice: the method, the rigid transform (LPS, 12 numbers:
+    matrix row-major, then translation) and, of a registration, metric and iterations; None where it has its own slices.
     """
 
     patient: str
