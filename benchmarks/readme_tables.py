@@ -23,13 +23,12 @@ def latency() -> str:
     seconds = result["seconds"]
     hardware = result["hardware"]
     rows = [
-        (f"measured on {hardware['cpu']}, {hardware['cores']} cores, {result['date']}", "median of a volume"),
+        (f"{hardware['cpu']}, {hardware['cores']} cores, shared with other programs, {result['date']}", "a volume"),
         ("---", "---"),
         (
             f"{result['engine']}, {result['precision']}, {result['slices']} slices",
             f"{seconds['engine']['median']:.1f} s",
         ),
-        ("PyTorch eager fp32, the same slices", f"{result['pytorch_eager_fp32_seconds']['median']:.1f} s"),
         (
             "everything around the engine: read, mask, grid, back, write",
             f"{seconds['all but the engine']['median']:.2f} s",
