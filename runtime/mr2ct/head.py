@@ -39,7 +39,7 @@ SETTLED = 0.003  # of the tissue: no more than this changed in the last round
 
 ISLAND_MM3 = 500.0  # smaller pieces of signal are noise
 SEAL_MM = 10.0  # half the widest gap the hull spans: the skull between scalp and brain, an open mouth
-NARROW_MM = 4.0  # half the widest opening air does not enter: nostrils, ear canals, parted lips
+NARROW_MM = 6.0  # half the widest opening air does not enter: nostrils, ear canals, parted lips; with 4 it enters those
 EATEN_MM = 9.0  # how deep air eats: the hull's slack of 3 mm, its 4 mm over a fold of 90 degrees, a cell of doubt
 
 SMOOTH_MM = 1.5  # Gaussian sigma of the last step, a cell: no stairs, no specks

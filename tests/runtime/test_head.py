@@ -75,6 +75,11 @@ def cavities(grid: Grid) -> dict[str, Distance]:
     }
 
 
+def in_a_cavity(grid: Grid) -> Mask:
+    """The air in the head; where it opens, nothing but the mask's own roundness says where the head ends."""
+    return np.asarray(np.minimum.reduce(list(cavities(grid).values())) < 0)
+
+
 def phantom(grid: Grid, *, noise: bool = False) -> Volume:
     """The MR of a head with its air and, if asked for, with Rician noise."""
     voxel = min(grid.spacing)
@@ -132,7 +137,6 @@ def noisy() -> Volume:
     return phantom(positions(), noise=True)
 
 
-@pytest.mark.xfail(strict=False, reason="known weakness of the mask: some voxels at the skin or in the mouth")
 @pytest.mark.parametrize("cavity", ["sinuses", "trachea", "mouth", "ear canals"])
 def test_air_inside_the_head_is_head(clean: Volume, cavity: str) -> None:
     air = (cavities(clean.grid)[cavity] < -1) & (skin(clean.grid) < -1)
@@ -140,7 +144,6 @@ def test_air_inside_the_head_is_head(clean: Volume, cavity: str) -> None:
     assert head_mask(clean)[air].all()
 
 
-@pytest.mark.xfail(strict=False, reason="known weakness of the mask: some voxels at the skin or in the mouth")
 def test_skull_is_head_though_dark_as_air(clean: Volume) -> None:
     dark = (clean.voxels < 0.1 * BRAIN) & (skin(clean.grid) < 0)
     assert dark.sum() > 1000
@@ -151,12 +154,12 @@ def test_mask_ends_at_the_skin(clean: Volume) -> None:
     assert_skin_edge(head_mask(clean), skin(clean.grid))
 
 
-@pytest.mark.xfail(strict=False, reason="known weakness of the mask: some voxels at the skin or in the mouth")
 def test_mask_ends_at_the_skin_between_voxels() -> None:
     grid = positions((96, 120, 126), (2.0, 2.0, 2.0))
     distance = skin(grid)
     mask = head_mask(phantom(grid))
-    assert mask[distance < 0.5].all(), "the mask is not dilated"
+    assert mask[(distance < 0.5) & ~in_a_cavity(grid)].all(), "the mask is not dilated"
+    assert mask[distance < -1].all(), "a cavity is eaten"
     assert_skin_edge(mask, distance)
 
 
@@ -206,7 +209,6 @@ def test_part_of_a_head_is_masked_like_the_whole(clean: Volume) -> None:
     assert_skin_edge(head_mask(cropped), skin(clean.grid)[part])
 
 
-@pytest.mark.xfail(strict=False, reason="known weakness of the mask: some voxels at the skin or in the mouth")
 def test_missing_face_is_not_head(clean: Volume) -> None:
     _, y, z = xyz(clean.grid)
     face = (y < -55) & (z < 0)
@@ -214,14 +216,15 @@ def test_missing_face_is_not_head(clean: Volume) -> None:
     mask = head_mask(Volume(defaced, clean.grid))
     edge = np.maximum(-55 - y, z)  # mm into the zeroed block
     assert not mask[face & (edge > 4) & (y < -62) & (z < -8)].any()
-    assert mask[~face & (skin(clean.grid) < 0) & (y > -45)].all()
+    sinuses = cavities(clean.grid)["sinuses"] < 0  # without their front walls, so open to the outside
+    assert mask[~face & ~sinuses & (skin(clean.grid) < 0) & (y > -45)].all()
 
 
-@pytest.mark.xfail(strict=False, reason="known weakness of the mask: some voxels at the skin or in the mouth")
 def test_thick_slices() -> None:
     grid = positions((96, 120, 20), (2.0, 2.0, 6.0))
     mask, distance = head_mask(phantom(grid)), skin(grid)
-    assert mask[distance < 0].all()
+    assert mask[(distance < 0) & ~in_a_cavity(grid)].all()
+    assert mask[distance < -3].all(), "a cavity is eaten by more than half a slice"
     assert not mask[distance > 6].any()
 
 
@@ -295,18 +298,28 @@ def real_head(request: pytest.FixtureRequest) -> Volume:
 
 
 def depth(mask: Mask, grid: Grid) -> Distance:
-    """mm from the surface of the mask, positive inside."""
+    """mm from the surface of the mask, positive inside, negative outside."""
     inside = grid.image(mask.astype(np.uint8))
     return sitk.GetArrayFromImage(sitk.SignedMaurerDistanceMap(inside, True, False, True))
 
 
-@pytest.mark.xfail(strict=False, reason="known weakness of the mask: some voxels at the skin or in the mouth")
+def surface(mask: Mask) -> Mask:
+    """The outermost voxels of the mask; where it leaves the volume there is none."""
+    around = np.pad(mask, 1, mode="edge")
+    inner = mask.copy()
+    for axis in range(3):
+        for step in (-1, 1):
+            inner &= np.roll(around, step, axis)[1:-1, 1:-1, 1:-1]
+    return np.asarray(mask & ~inner)
+
+
 def test_real_head_is_masked_to_the_skin(real_head: Volume) -> None:
     mask = head_mask(real_head)
-    tissue = real_head.voxels > 0.35 * np.percentile(real_head.voxels, 90)
-    inside = depth(mask, real_head.grid)
+    bright = np.percentile(real_head.voxels, 90)
+    tissue = real_head.voxels > 0.35 * bright
     assert np.count_nonzero(tissue & ~mask) < 0.001 * np.count_nonzero(tissue), "bright tissue lies outside"
-    assert tissue[(inside > 3) & (inside < 5)].mean() > 0.6, "the mask stands off the skin"
+    beyond_skin = -depth((real_head.voxels > 0.2 * bright) & mask, real_head.grid)[surface(mask)]
+    assert np.quantile(beyond_skin, 0.9) < 3.1, "the mask stands off the skin"  # mm; one voxel more makes it 3.6 to 4.6
     pieces = sitk.GetArrayFromImage(sitk.ConnectedComponent(real_head.grid.image(mask.astype(np.uint8))))
     assert np.bincount(pieces.ravel())[1:].max() > 0.999 * mask.sum(), "the mask is in pieces"
 
