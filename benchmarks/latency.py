@@ -10,21 +10,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from datetime import date
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
+from machine import finish, ran, spread
 from mr2ct import choose_backend, open_model, read_volume, synthesize, write_volume
 from mr2ct.card import PAPER_SLICES
 from mr2ct.model import Model
@@ -46,13 +42,10 @@ def main() -> None:
         trips = _mr2ct(model, head, Path(folder) / "ct.nii.gz", arguments)
         peak = _peak_of_one_run(model, head, Path(folder) / "once.nii.gz", arguments.device)
     eager = _pytorch(trips["slices"], arguments)
-    stages = {name: _spread([trip[name] for trip in trips["seconds"]]) for name in STAGES}
-    around = _spread([sum(trip[name] for name in STAGES if name != "engine") for trip in trips["seconds"]])
+    stages = {name: spread([trip[name] for trip in trips["seconds"]]) for name in STAGES}
+    around = spread([sum(trip[name] for name in STAGES if name != "engine") for trip in trips["seconds"]])
     result: dict[str, Any] = {
-        "benchmark": "latency",
-        "date": date.today().isoformat(),
-        "hardware": hardware(),
-        "versions": {name: version(name) for name in ("mr2ct", "numpy", "SimpleITK", "onnxruntime", "torch")},
+        **ran("latency", "SimpleITK", "onnxruntime"),
         "volume": "183 x 288 x 288, 1.00 x 0.87 x 0.87 mm, drawn",
         "generator_width": arguments.width,
         "engine": trips["engine"],
@@ -67,10 +60,7 @@ def main() -> None:
         "peak_memory_gib_of_one_mr2ct_run": peak,
     }
     _print_table(result)
-    line = json.dumps(result)
-    if arguments.save:
-        (HERE / "results" / f"{arguments.save}.json").write_text(json.dumps(result, indent=2) + "\n")
-    print(line)
+    finish(result, arguments.save)
 
 
 def _arguments() -> argparse.Namespace:
@@ -138,7 +128,7 @@ def _pytorch(slices: int, arguments: argparse.Namespace) -> dict[str, float]:
 
     with torch.inference_mode():
         network(one)
-    return _spread([_timed(all_slices) for _ in range(arguments.torch_repeats)])
+    return spread([_timed(all_slices) for _ in range(arguments.torch_repeats)])
 
 
 def _timed(work: Callable[[], None]) -> float:
@@ -147,31 +137,14 @@ def _timed(work: Callable[[], None]) -> float:
     return time.perf_counter() - start
 
 
-def _spread(seconds: list[float]) -> dict[str, float]:
-    low, middle, high = np.percentile(seconds, (0, 50, 95))
-    return {"min": float(low), "median": float(middle), "p95": float(high)}
-
-
-def hardware() -> dict[str, Any]:
-    """What ran it: processor, the cores this process may use, GPU if torch sees one."""
-    cpu = platform.processor()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        lines = info.read_text().splitlines()
-        cpu = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), cpu)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
-    return {"cpu": cpu, "cores": cores, "gpu": gpu, "system": platform.platform()}
-
-
 def _print_table(result: dict[str, Any]) -> None:
     print(
         f"{result['hardware']['cpu']}, {result['hardware']['cores']} cores; {result['engine']}, {result['precision']}"
     )
     print(f"{'':<22}{'min':>8}{'median':>8}{'p95':>8}  seconds")
     rows = {**result["seconds"], "PyTorch eager fp32": result["pytorch_eager_fp32_seconds"]}
-    for name, spread in rows.items():
-        print(f"{name:<22}{spread['min']:8.2f}{spread['median']:8.2f}{spread['p95']:8.2f}")
+    for name, row in rows.items():
+        print(f"{name:<22}{row['min']:8.2f}{row['median']:8.2f}{row['p95']:8.2f}")
     print(f"{result['slices']} slices, {result['slices_per_second']:.1f} a second, ", end="")
     print(f"{result['engine_speed_up_over_pytorch_eager']:.2f} x PyTorch eager; ", end="")
     if result["peak_memory_gib_of_one_mr2ct_run"] is not None:

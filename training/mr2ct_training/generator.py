@@ -34,7 +34,7 @@ class Generator(nn.Module):
         super().__init__()
         self.config = config
         w = config.width
-        self.entry = nn.Sequential(nn.ReflectionPad2d(3), nn.Conv2d(1, w, 7), *_norm_relu(w))
+        self.entry = nn.Sequential(Reflection(3), nn.Conv2d(1, w, 7), *_norm_relu(w))
         self.down = nn.Sequential(
             nn.Conv2d(w, 2 * w, 3, stride=2, padding=1), *_norm_relu(2 * w),
             nn.Conv2d(2 * w, 4 * w, 3, stride=2, padding=1), *_norm_relu(4 * w),
@@ -44,7 +44,7 @@ class Generator(nn.Module):
             nn.ConvTranspose2d(4 * w, 2 * w, 3, stride=2, padding=1, output_padding=1), *_norm_relu(2 * w),
             nn.ConvTranspose2d(2 * w, w, 3, stride=2, padding=1, output_padding=1), *_norm_relu(w),
         )  # fmt: skip
-        self.exit = nn.Sequential(nn.ReflectionPad2d(3), nn.Conv2d(w, 1, 7), nn.Tanh())
+        self.exit = nn.Sequential(Reflection(3), nn.Conv2d(w, 1, 7), nn.Tanh())
 
     def forward(self, slices: Tensor) -> Tensor:
         """(N, 1, H, W) in [-1, 1] -> (N, 1, H, W) in [-1, 1]."""
@@ -58,14 +58,29 @@ class ResidualBlock(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            nn.ReflectionPad2d(1), nn.Conv2d(channels, channels, 3), *_norm_relu(channels),
-            nn.ReflectionPad2d(1), nn.Conv2d(channels, channels, 3), nn.InstanceNorm2d(channels),
+            Reflection(1), nn.Conv2d(channels, channels, 3), *_norm_relu(channels),
+            Reflection(1), nn.Conv2d(channels, channels, 3), nn.InstanceNorm2d(channels),
         )  # fmt: skip
 
     def forward(self, features: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C, H, W)."""
         change: Tensor = self.body(features)
         return features + change
+
+
+class Reflection(nn.ReflectionPad2d):
+    """Reflection padding that keeps half precision; (N, C, H, W) to (N, C, H + 2 n, W + 2 n).
+
+    Autocast on a CPU pads in fp32 (docs.pytorch.org/docs/stable/amp.html, "CPU Ops that autocast to float32"), which
+    turns every feature map there and back between two convolutions; padding computes nothing.
+    """
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Any floating dtype, and the same comes out."""
+        if features.dtype is torch.float32:
+            return super().forward(features)
+        with torch.autocast(features.device.type, enabled=False):
+            return super().forward(features)
 
 
 def _norm_relu(channels: int) -> tuple[nn.Module, nn.Module]:
