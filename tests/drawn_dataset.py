@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,23 +17,33 @@ FIELD_MM = 250.56
 
 
 def draw_dataset(
-    folder: Path, *, pixels: int = 32, slices: int = 10, patients: int = 3, aligned: bool = True
+    folder: Path,
+    *,
+    pixels: int = 32,
+    slices: int = 10,
+    across_mm: float = 120,
+    patients: int = 3,
+    head: phantom.Head = phantom.Head(),
+    aligned: bool = True,
 ) -> Dataset:
-    """Patients p0, p1, ... as aligned MR and CT, pixels x pixels x slices each; the last one is for validation."""
+    """Patients p0, p1, ... as aligned MR and CT, pixels x pixels x slices each; the last one is for validation.
+
+    across_mm: how much of the head's width the slices show.  head: what all patients have in common.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     pixel_mm = FIELD_MM / pixels
     grid = phantom.grid_around(
-        (0, 0, 0), (pixels, pixels, slices), (pixel_mm, pixel_mm, 120 / slices), phantom.SAGITTAL
+        (0, 0, 0), (pixels, pixels, slices), (pixel_mm, pixel_mm, across_mm / slices), phantom.SAGITTAL
     )
     entries = []
     for number in range(patients):
-        mr, ct = phantom.draw(grid, phantom.Head(person=number), seed=number)
-        head = ct.voxels > -500
+        mr, ct = phantom.draw(grid, replace(head, person=number), seed=number)
+        inside = ct.voxels > -500
         split: Split = "validation" if number == patients - 1 else "train"
-        entries.append(_entry(folder, f"p{number}", "mr", split, mr.voxels, MR_WINDOW, head, aligned))
-        entries.append(_entry(folder, f"p{number}", "ct", split, ct.voxels, PAPER_CT_WINDOW_HU, head, aligned))
+        entries.append(_entry(folder, f"p{number}", "mr", split, mr.voxels, MR_WINDOW, inside, aligned))
+        entries.append(_entry(folder, f"p{number}", "ct", split, ct.voxels, PAPER_CT_WINDOW_HU, inside, aligned))
     manifest = Manifest(
-        SliceGrid("sagittal", pixels, pixels, pixel_mm, 120 / slices),
+        SliceGrid("sagittal", pixels, pixels, pixel_mm, across_mm / slices),
         FixedWindow(*MR_WINDOW),
         PAPER_CT_WINDOW_HU,
         tuple(entries),

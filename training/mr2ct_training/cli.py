@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-DEFAULTS = "The defaults are the paper's."
+COUNT, AMOUNT = click.IntRange(1), click.IntRange(0)
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -17,23 +17,43 @@ DEFAULTS = "The defaults are the paper's."
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of checkpoints and logs.")
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint in OUT.")
 @click.option("--scheme", type=click.Choice(["unpaired", "paired"]), default="unpaired", show_default=True)
-@click.option("--epochs", "epochs_flat", default=100, show_default=True, help="With a fixed learning rate.")
-@click.option("--epochs-linear", default=100, show_default=True, help="And as many with the rate falling to zero.")
-@click.option("--steps-per-epoch", default=0, help="[default: the slices of the larger modality]")
-@click.option("--batch", default=1, show_default=True, help="Pairs of slices a step, all processes together.")
-@click.option("--learning-rate", default=0.0002, show_default=True)
-@click.option("--cycle-weight", default=10.0, show_default=True, help="Lambda of the cycle loss.")
-@click.option("--identity-weight", default=0.0, show_default=True, help="Identity loss, as a part of lambda.")
-@click.option("--width", default=64, show_default=True, help="Channels of the generators' first convolution.")
-@click.option("--blocks", default=9, show_default=True, help="Residual blocks of the generators.")
-@click.option("--discriminator-width", default=64, show_default=True, help="Channels of the discriminators' first.")
-@click.option("--pad", default=286, show_default=True, help="Pad to this, then cut out at random; 0: neither.")
+@click.option(
+    "--epochs", "epochs_flat", default=100, type=AMOUNT, show_default=True, help="With a fixed learning rate."
+)
+@click.option(
+    "--epochs-linear", default=100, type=AMOUNT, show_default=True, help="And as many with the rate falling to zero."
+)
+@click.option("--steps-per-epoch", default=0, type=AMOUNT, help="[default: the slices of the larger modality]")
+@click.option(
+    "--batch", default=1, type=COUNT, show_default=True, help="Pairs of slices a step, all processes together."
+)
+@click.option("--learning-rate", default=0.0002, type=click.FloatRange(0, min_open=True), show_default=True)
+@click.option(
+    "--cycle-weight", default=10.0, type=click.FloatRange(0), show_default=True, help="Lambda of the cycle loss."
+)
+@click.option(
+    "--identity-weight",
+    default=0.0,
+    type=click.FloatRange(0),
+    show_default=True,
+    help="Identity loss, as a part of lambda.",
+)
+@click.option(
+    "--width", default=64, type=COUNT, show_default=True, help="Channels of the generators' first convolution."
+)
+@click.option("--blocks", default=9, type=AMOUNT, show_default=True, help="Residual blocks of the generators.")
+@click.option(
+    "--discriminator-width", default=64, type=COUNT, show_default=True, help="Channels of the discriminators' first."
+)
+@click.option(
+    "--pad", default=286, type=AMOUNT, show_default=True, help="Pad to this, then cut out at random; 0: neither."
+)
 @click.option("--precision", type=click.Choice(["fp32", "bf16-mixed", "fp16-mixed"]), default="fp32", show_default=True)
 @click.option("--compile/--no-compile", "compile", default=False, help="torch.compile the networks; pays on a GPU.")
-@click.option("--seed", default=0, show_default=True, help="Of everything random.")
+@click.option("--seed", default=0, type=AMOUNT, show_default=True, help="Of everything random.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
-@click.option("--save-every", default=1000, show_default=True, help="Steps between checkpoints.")
-@click.option("--log-every", default=20, show_default=True, help="Steps between lines of the log.")
+@click.option("--save-every", default=1000, type=COUNT, show_default=True, help="Steps between checkpoints.")
+@click.option("--log-every", default=20, type=COUNT, show_default=True, help="Steps between lines of the log.")
 @click.version_option(package_name="mr2ct")
 def main(
     dataset: Path, out: Path, resume: bool, device: str, save_every: int, log_every: int, pad: int, **settings: Any
@@ -56,6 +76,8 @@ def main(
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda received, _frame: stops.append(received))
     config = TrainConfig(pad=pad, **settings)
+    if not config.epochs:
+        raise click.UsageError("--epochs and --epochs-linear are both 0: nothing to train")
     try:
         if not resume and (out / "last.ckpt").exists():
             raise CheckpointError(f"{out / 'last.ckpt'}: exists already; --resume goes on, another --out starts anew")
@@ -88,15 +110,23 @@ def _fabric(fabric_type: Any, device: str, precision: str) -> Any:
     """Lightning's Fabric for this machine, or for what torchrun says of it."""
     import os
 
+    import torch
+
+    if device != "cpu" and not torch.cuda.is_available():
+        if device == "cuda":
+            raise ValueError("--device cuda: no CUDA GPU here that this torch can use; --device cpu trains, slowly")
+        device = "cpu"
+    if precision == "fp16-mixed" and device == "cpu":
+        raise ValueError("--precision fp16-mixed needs a GPU; bf16-mixed works on a CPU too")
     torchrun = "LOCAL_WORLD_SIZE" in os.environ
     devices = int(os.environ["LOCAL_WORLD_SIZE"]) if torchrun else 1
     nodes = int(os.environ["WORLD_SIZE"]) // devices if torchrun else 1
     return fabric_type(
-        accelerator={"auto": "auto", "cpu": "cpu", "cuda": "cuda"}[device],
+        accelerator=device,
         devices=devices,
         num_nodes=nodes,
         strategy="ddp" if torchrun and devices * nodes > 1 else "auto",
-        precision={"fp32": "32-true"}.get(precision, precision),
+        precision={"fp32": "32-true", "fp16-mixed": "16-mixed"}.get(precision, precision),
     )
 
 

@@ -84,3 +84,8 @@ class CycleGAN:
         """The synthetic CT of MR slices and the MR cycled back from it, both (n, 1, H, W) in [-1, 1]."""
         synthetic_ct = self.networks["mr_to_ct"](mr)
         return synthetic_ct, self.networks["ct_to_mr"](synthetic_ct)
+
+    def translate_back(self, ct: Tensor) -> tuple[Tensor, Tensor]:
+        """The synthetic MR of CT slices and the CT cycled back from it, both (n, 1, H, W) in [-1, 1]."""
+        synthetic_mr = self.networks["ct_to_mr"](ct)
+        return synthetic_mr, self.networks["mr_to_ct"](synthetic_mr)

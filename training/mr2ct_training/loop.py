@@ -25,7 +25,7 @@ from mr2ct_training.validation import Validation
 
 
 class Scheme(Protocol):
-    """A way of training: its networks, its pools, one step, and its translation for validation."""
+    """A way of training: its networks, its pools, one step, and its translations for validation."""
 
     networks: Networks
     pools: dict[str, dict[int, ImagePool]]
@@ -35,6 +35,8 @@ class Scheme(Protocol):
     ) -> dict[str, Tensor]: ...
 
     def translate(self, mr: Tensor) -> tuple[Tensor, Tensor | None]: ...
+
+    def translate_back(self, ct: Tensor) -> tuple[Tensor, Tensor] | None: ...
 
 
 class DivergedError(ArithmeticError):

@@ -48,3 +48,6 @@ class Paired:
     def translate(self, mr: Tensor) -> tuple[Tensor, Tensor | None]:
         """The synthetic CT of MR slices, (n, 1, H, W) in [-1, 1]; there is no way back."""
         return self.networks["mr_to_ct"](mr), None
+
+    def translate_back(self, ct: Tensor) -> None:
+        """There is no way back."""

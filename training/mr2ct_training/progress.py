@@ -92,8 +92,8 @@ class Progress:
             self._bar.set_postfix({name: f"{value:.3f}" for name, value in told.items()}, refresh=False)
         return lines
 
-    def validated(self, epoch: int, measured: Measured, panels: NDArray[np.uint8] | None) -> None:
-        """Write an epoch's validation down; panels (rows, columns) uint8."""
+    def validated(self, epoch: int, measured: Measured, panels: dict[str, NDArray[np.uint8]]) -> None:
+        """Write an epoch's validation down; panels: (rows, columns) uint8 by title."""
         if not self.first:
             return
         step = (epoch + 1) * self.steps
@@ -101,8 +101,8 @@ class Progress:
         self._write({"epoch": epoch + 1, "step": step, "validation": figures})
         for name, value in figures.items():
             self._board.add_scalar(f"validation/{name}", value, step)
-        if panels is not None:
-            self._board.add_image("MR, synthetic CT, cycled MR, difference", panels, step, dataformats="HW")
+        for title, picture in panels.items():
+            self._board.add_image(title, picture, step, dataformats="HW")
         self._since = time.perf_counter()
 
     def _write(self, line: dict[str, object]) -> None:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 MOST_SLICES = 48  # evenly over the held-out heads: a minute on two cores at the paper's size
 PSNR_RANGE_HU = 4095  # section 3.2, equation 5, with the square root that its text leaves out
 PANEL_SLICES = 3
+Pixels = NDArray[np.float32]
+Picture = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,8 @@ class Validation:
         wanted = sorted(pairs) if pairs else list(range(len(self.mr) if self.mr is not None else 0))
         with_head = [index for index in wanted if self.mr is not None and self.mr.head(index).any()]
         self.indices = _evenly(with_head, MOST_SLICES)
+        ct_slices = range(len(self.ct) if self.ct is not None else 0)
+        self.ct_indices = [index for index in ct_slices if self.ct is not None and self.ct.head(index).any()]
 
     @torch.inference_mode()
     def measure(self, scheme: Scheme, fabric: Fabric) -> Measured:
@@ -64,15 +68,16 @@ class Validation:
         cycle, absolute, squared, pixels, paired_pixels = 0.0, 0.0, 0.0, 0, 0
         for index in self.indices:
             mr, head = self._slice(self.mr, index, fabric), self.mr.head(index)
-            synthetic_ct, cycled_mr = (_numbers(image) for image in _translate(scheme, mr, fabric))
+            synthetic_ct, cycled_mr = _translate(scheme, mr, fabric)
             if cycled_mr is not None:
-                cycle += float(np.abs(cycled_mr - from_bytes(self.mr[index]))[head].sum()) / 2  # [-1, 1] is 2 wide
+                cycle += (
+                    float(np.abs(_numbers(cycled_mr) - from_bytes(self.mr[index]))[head].sum()) / 2
+                )  # [-1, 1] is 2 wide
                 pixels += int(head.sum())
             if self.ct is not None and index in self.partner:
                 partner = self.partner[index]
                 inside = head & self.ct.head(partner)
-                assert synthetic_ct is not None
-                error = (synthetic_ct - from_bytes(self.ct[partner]))[inside] * self.hu_per_unit
+                error = (_numbers(synthetic_ct) - from_bytes(self.ct[partner]))[inside] * self.hu_per_unit
                 absolute += float(np.abs(error).sum())
                 squared += float((error**2).sum())
                 paired_pixels += int(inside.sum())
@@ -83,24 +88,36 @@ class Validation:
         return Measured(cycle_error, absolute / paired_pixels, float(20 * np.log10(PSNR_RANGE_HU / max(rmse, 1e-9))))
 
     @torch.inference_mode()
-    def panels(self, scheme: Scheme, fabric: Fabric) -> NDArray[np.uint8] | None:
-        """(rows, columns) uint8: a line a slice of MR, synthetic CT, cycled MR, the difference, and CT if there is."""
-        if self.mr is None or not self.indices:
-            return None
-        lines = []
+    def panels(self, scheme: Scheme, fabric: Fabric) -> dict[str, Picture]:
+        """Pictures by title, (rows, columns) uint8, a line a held-out slice; those there is something to show of.
+
+        The way there: MR, synthetic CT, cycled MR, |cycled MR - MR|, and CT where it is aligned. And the way back.
+        """
+        pictures = {}
+        there = []
         for index in _evenly(self.indices, PANEL_SLICES):
+            assert self.mr is not None
             mr = from_bytes(self.mr[index])
-            synthetic_ct, cycled_mr = (
-                _numbers(image) for image in _translate(scheme, self._slice(self.mr, index, fabric), fabric)
-            )
-            line = [mr, synthetic_ct]
+            synthetic_ct, cycled_mr = _translate(scheme, self._slice(self.mr, index, fabric), fabric)
+            line = [mr, _numbers(synthetic_ct)]
             if cycled_mr is not None:
-                line += [cycled_mr, np.abs(cycled_mr - mr) - 1]
+                line += _cycled(mr, cycled_mr)
             if self.ct is not None and index in self.partner:
                 line.append(from_bytes(self.ct[self.partner[index]]))
-            lines.append(np.concatenate([image for image in line if image is not None], axis=1))
-        picture: NDArray[np.uint8] = np.rint((np.clip(np.concatenate(lines), -1, 1) + 1) * 127.5).astype(np.uint8)
-        return picture
+            there.append(np.concatenate(line, axis=1))
+        if there:
+            pictures["MR, synthetic CT, cycled MR, difference"] = _grey(there)
+        back = []
+        for index in _evenly(self.ct_indices, PANEL_SLICES):
+            assert self.ct is not None
+            with fabric.autocast():
+                images = scheme.translate_back(self._slice(self.ct, index, fabric))
+            if images is not None:
+                ct = from_bytes(self.ct[index])
+                back.append(np.concatenate([ct, _numbers(images[0]), *_cycled(ct, images[1])], axis=1))
+        if back:
+            pictures["CT, synthetic MR, cycled CT, difference"] = _grey(back)
+        return pictures
 
     @staticmethod
     def _slice(slices: Slices, index: int, fabric: Fabric) -> Tensor:
@@ -112,11 +129,21 @@ def _translate(scheme: Scheme, mr: Tensor, fabric: Fabric) -> tuple[Tensor, Tens
         return scheme.translate(mr)
 
 
-def _numbers(image: Tensor | None) -> NDArray[np.float32] | None:
+def _cycled(image: Pixels, cycled: Tensor) -> list[Pixels]:
+    """The cycled image and how far it is from the image, black where they agree, each (H, W)."""
+    numbers = _numbers(cycled)
+    return [numbers, np.abs(numbers - image) - 1]
+
+
+def _grey(lines: list[Pixels]) -> Picture:
+    """Lines of images, [-1, 1], below each other, as grey values."""
+    picture: Picture = np.rint((np.clip(np.concatenate(lines), -1, 1) + 1) * 127.5).astype(np.uint8)
+    return picture
+
+
+def _numbers(image: Tensor) -> Pixels:
     """(1, 1, H, W) to (H, W) float32."""
-    if image is None:
-        return None
-    numbers: NDArray[np.float32] = image[0, 0].float().cpu().numpy()
+    numbers: Pixels = image[0, 0].float().cpu().numpy()
     return numbers
 
 
