@@ -1,0 +1,1 @@
+"""How good synthetic CTs are, measured against real ones of the same patients: mr2ct-evaluate."""
