@@ -85,7 +85,6 @@ def _export(
     seed: int,
     overwrite: bool,
 ) -> tuple[str, ...]:
-    from mr2ct.card import PAPER_SLICES
     from mr2ct.reading import read_volume
     from mr2ct_export.folder import export, refuse_existing
     from mr2ct_export.reference import answered, reference_from_volumes
@@ -96,7 +95,7 @@ def _export(
     source = load_checkpoint(checkpoint) if checkpoint is not None else untrained_checkpoint(width, seed)
     if references:
         volumes = [read_volume(path) for path in references]
-        slices = reference_from_volumes(volumes, PAPER_SLICES, source.mr_window, source.mr_to_ct)
+        slices = reference_from_volumes(volumes, source.slices, source.mr_window, source.mr_to_ct)
     elif source.reference is not None:
         mr, head = source.reference
         slices = answered(mr.numpy(), head.numpy(), source.mr_to_ct)

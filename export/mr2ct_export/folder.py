@@ -13,7 +13,7 @@ from pathlib import Path
 import onnx
 
 import mr2ct
-from mr2ct.card import PAPER_SLICES, Card, Certificate, FileFacts
+from mr2ct.card import Card, Certificate, FileFacts
 from mr2ct.certificate import certify
 from mr2ct.errors import ModelError, OutputError
 from mr2ct.model import CARD, REFERENCE, Model, Reference, graph_file
@@ -77,7 +77,7 @@ def _first_card(checkpoint: Checkpoint) -> Card:
             "parameters": sum(parameter.numel() for parameter in network.parameters()),
         },
         training=checkpoint.training,
-        slices=PAPER_SLICES,
+        slices=checkpoint.slices,
         mr_window=checkpoint.mr_window,
         ct_window_hu=checkpoint.ct_window_hu,
         opset=OPSET,

@@ -20,13 +20,26 @@ INTENDED_USE = "Research only. Not a medical device; not for diagnosis or treatm
 
 @dataclass(frozen=True)
 class SliceGrid:
-    """The slices a network sees: rows x columns pixels of pixel_mm, spacing_mm apart. plane: "sagittal"."""
+    """The slices a network sees: rows x columns pixels of pixel_mm, spacing_mm apart. plane: "sagittal".
+
+    Raises ValueError, which names the field, for a grid that cannot be.
+    """
 
     plane: str
     rows: int
     columns: int
     pixel_mm: float
     spacing_mm: float
+
+    def __post_init__(self) -> None:
+        if self.plane != "sagittal":
+            raise ValueError(f"slices.plane {_short(self.plane)} is not known; known: 'sagittal'")
+        for place, pixels in (("slices.rows", self.rows), ("slices.columns", self.columns)):
+            if not (isinstance(pixels, int) and pixels >= 1):
+                raise ValueError(f"{place} must be at least 1, not {pixels}")
+        for place, millimetres in (("slices.pixel_mm", self.pixel_mm), ("slices.spacing_mm", self.spacing_mm)):
+            if not (isinstance(millimetres, (int, float)) and millimetres > 0):
+                raise ValueError(f"{place} must be more than 0, not {millimetres}")
 
 
 # Section 4 of the paper: slices of 288 x 288 voxels of 0.87 mm resampled to 256 x 256 pixels; section 2: 1.00 mm apart.
@@ -222,16 +235,9 @@ def _short(value: Any) -> str:
 
 
 def _refuse_impossible(card: Card) -> None:
-    slices, window, (low_hu, high_hu) = card.slices, card.mr_window, card.ct_window_hu
-    if slices.plane != "sagittal":
-        raise ValueError(f"slices.plane {_short(slices.plane)} is not known; known: 'sagittal'")
-    whole = {"slices.rows": slices.rows, "slices.columns": slices.columns, "max_batch": card.max_batch}
-    for place, number in whole.items():
-        if number < 1:
-            raise ValueError(f"{place} must be at least 1, not {number}")
-    for place, millimetres in (("slices.pixel_mm", slices.pixel_mm), ("slices.spacing_mm", slices.spacing_mm)):
-        if millimetres <= 0:
-            raise ValueError(f"{place} must be more than 0, not {millimetres:g}")
+    window, (low_hu, high_hu) = card.mr_window, card.ct_window_hu
+    if card.max_batch < 1:
+        raise ValueError(f"max_batch must be at least 1, not {card.max_batch}")
     for place, low, high in (("mr_window", window.low, window.high), ("ct_window_hu", low_hu, high_hu)):
         if not low < high:
             raise ValueError(f"{place} must go from low to high, not from {low:g} to {high:g}")

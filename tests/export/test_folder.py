@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import os
 import resource
 import subprocess
@@ -12,15 +13,17 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 import mr2ct
-from mr2ct.card import PAPER_CT_WINDOW_HU, PAPER_MR_WINDOW, PAPER_SLICES, PercentileWindow
+from mr2ct.card import PAPER_CT_WINDOW_HU, PAPER_MR_WINDOW, PAPER_SLICES, PercentileWindow, SliceGrid
 from mr2ct.errors import OutputError
 from mr2ct.model import REFERENCE, Reference, graph_file, open_model
+from mr2ct.volume import Volume
 from mr2ct_export.folder import Exported, export
-from mr2ct_export.reference import answered
+from mr2ct_export.reference import answered, reference_from_volumes
 from mr2ct_export.to_onnx import ExportError
 from mr2ct_training.checkpoint import Checkpoint
 
@@ -120,6 +123,18 @@ def test_a_half_graph_that_is_too_far_off_is_left_out_and_told(
     assert model.precisions == ("fp32",)
     assert not (full_size_folder / FP16).exists()
     assert [certificate.file for certificate in model.card.certificates] == [FP32]
+
+
+def test_the_slices_of_the_training_go_into_the_card_and_the_runtime_makes_them(
+    small: Checkpoint, head_mr: Volume, tmp_path: Path
+) -> None:
+    coarse = replace(small, slices=SliceGrid("sagittal", rows=64, columns=80, pixel_mm=3.9, spacing_mm=5.0))
+    reference = reference_from_volumes([head_mr], coarse.slices, coarse.mr_window, coarse.mr_to_ct, count=2)
+    assert export(coarse, reference, tmp_path / "model", fp16=False).card.slices == coarse.slices
+    result = mr2ct.synthesize(head_mr, open_model(tmp_path / "model"))
+    assert result.volume.grid == head_mr.grid
+    i, j, k = np.abs(head_mr.grid.axes[0]) * head_mr.grid.size * head_mr.grid.spacing
+    assert result.slices == math.ceil(max(i, j, k) / 5.0)
 
 
 def test_the_same_checkpoint_gives_the_same_folder(small: Checkpoint, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from mr2ct.card import PAPER_MR_WINDOW, FixedWindow, MrWindow, PercentileWindow
+from mr2ct.card import PAPER_MR_WINDOW, FixedWindow, MrWindow, PercentileWindow, SliceGrid
 from mr2ct_training.checkpoint import (
     FORMAT,
     Checkpoint,
@@ -76,6 +76,7 @@ def test_a_checkpoint_comes_back_exactly_as_it_was_saved(window: MrWindow, tmp_p
         training={"state": "trained", "epochs": 52, "patients": ["a", "b"]},
         about={"name": "brain", "version": "1.2"},
         reference=reference,
+        slices=SliceGrid("sagittal", 64, 80, 3.9, 4.0),
     )
     save_checkpoint(before, tmp_path / "brain.pt")
     after = load_checkpoint(tmp_path / "brain.pt")
@@ -181,7 +182,7 @@ def test_a_weight_too_many_is_refused_and_named(saved: Path) -> None:
     assert_refused(saved, "another architecture", "exit.9.bias")
 
 
-@pytest.mark.parametrize("field", ["generator", "mr_to_ct", "mr_window", "ct_window_hu", "training", "about"])
+@pytest.mark.parametrize("field", ["generator", "mr_to_ct", "mr_window", "ct_window_hu", "training", "about", "slices"])
 def test_a_missing_field_is_refused_and_named(field: str, saved: Path) -> None:
     assert_refused(altered(saved, **{field: None}), "missing or wrong", field)
 
@@ -194,6 +195,9 @@ def test_a_missing_field_is_refused_and_named(field: str, saved: Path) -> None:
         {"ct_window_hu": [1.0]},
         {"ct_window_hu": 7},
         {"mr_to_ct": 7},
+        {"slices": 7},
+        {"slices": {"plane": "sagittal", "rows": "many", "columns": 8, "pixel_mm": 1.0, "spacing_mm": 1.0}},
+        {"slices": {"plane": "sagittal", "rows": 8, "columns": 8, "pixel_mm": 0.0, "spacing_mm": 1.0}},
         {"reference": 7},
         {"reference": (torch.zeros(0, 1, 8, 8), torch.zeros(0, 8, 8, dtype=torch.bool))},
         {"reference": (torch.zeros(2, 1, 8, 8), torch.zeros(2, 8, 9, dtype=torch.bool))},

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mr2ct.card import PAPER_CT_WINDOW_HU, FixedWindow, MrWindow, PercentileWindow
+from mr2ct.card import PAPER_CT_WINDOW_HU, PAPER_SLICES, FixedWindow, MrWindow, PercentileWindow, SliceGrid
 from mr2ct_training.generator import Generator, GeneratorConfig
 
 FORMAT = "mr2ct-checkpoint/1"
@@ -31,7 +31,7 @@ class Checkpoint:
     ct_window_hu: the HU that -1 and 1 of its output are.  training: facts for the card; "state" is "trained" or
     "untrained".  about: name, version, description, authors, data_source for the card, as far as known.
     reference: slices kept for proving engines: the MR, (N, 1, rows, columns) float32 in [-1, 1], and the head in them,
-    (N, rows, columns) bool; None where the training kept none.
+    (N, rows, columns) bool; None where the training kept none.  slices: the grid of the slices it was trained on.
     """
 
     mr_to_ct: Generator
@@ -40,6 +40,7 @@ class Checkpoint:
     training: dict[str, Any] = field(default_factory=dict)
     about: dict[str, str] = field(default_factory=dict)
     reference: tuple[Tensor, Tensor] | None = None
+    slices: SliceGrid = PAPER_SLICES
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: Path, state: dict[str, Any] | None = None) -> None:
@@ -57,6 +58,7 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path, state: dict[str, Any] | 
         "training": checkpoint.training,
         "about": checkpoint.about,
         "reference": checkpoint.reference,
+        "slices": asdict(checkpoint.slices),
         "state": state,
     }
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
@@ -91,6 +93,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
             ct_window_hu=(float(low), float(high)),
             training=content["training"],
             about=content["about"],
+            slices=SliceGrid(**content["slices"]),
             reference=_checked_reference(content["reference"]),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -79,7 +79,13 @@ def save_state(
         generator = scheme.networks.modules["mr_to_ct"]
         assert isinstance(generator, Generator)
         checkpoint = Checkpoint(
-            generator, manifest.mr_window, manifest.ct_window_hu, facts, {"name": path.parent.name}, _reference(dataset)
+            generator,
+            manifest.mr_window,
+            manifest.ct_window_hu,
+            facts,
+            {"name": path.parent.name},
+            _reference(dataset),
+            manifest.slices,
         )
         save_checkpoint(checkpoint, path, state)
     fabric.barrier()
