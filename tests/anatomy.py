@@ -163,9 +163,11 @@ MASTOID_CELLS = [
     f"air/sinus 2.9 2.9 2.8 @ {x - z / 30} {y + z / 5} {z}"
     for x, y, z in itertools.product((50.5, 56), (32, 38.5, 45), (-10, -17, -24))
 ]
-TEETH = [
-    f"tooth {3 + x / 40} 3.6 4 @ {x} {y} -45, {x + 0.4} {y - 0.6} -55\n"
-    f"tooth/jaw {2.8 + x / 40} 3.4 3.6 @ {x - 0.3} {y + 1.5} -73, {x} {y + 1} -63"
+TEETH = [  # from the middle to the back, the upper and the lower one
+    parts(
+        f"tooth {3 + x / 40} 3.6 4 @ {x} {y} -45, {x + 0.4} {y - 0.6} -55\n"
+        f"tooth/jaw {2.8 + x / 40} 3.4 3.6 @ {x - 0.3} {y + 1.5} -73, {x} {y + 1} -63"
+    )
     for x, y in ((4, -79), (10.5, -76.5), (16.5, -71.5), (21, -65), (24.5, -57.5), (27.5, -48.5), (29.5, -38.5))
 ]
-HOLLOW += parts("\n".join(ETHMOID_CELLS + MASTOID_CELLS + TEETH))
+HOLLOW += parts("\n".join(ETHMOID_CELLS + MASTOID_CELLS))

@@ -14,6 +14,7 @@ from mr2ct_training.dataset import MANIFEST, Dataset, Entry, Manifest, Modality,
 
 MR_WINDOW = (0.0, 3500.0)
 FIELD_MM = 250.56
+AVERAGE = phantom.Head()
 
 
 def draw_dataset(
@@ -23,25 +24,29 @@ def draw_dataset(
     slices: int = 10,
     across_mm: float = 120,
     patients: int = 3,
-    head: phantom.Head = phantom.Head(),
+    head: phantom.Head = AVERAGE,
+    finer: int = 1,
     aligned: bool = True,
 ) -> Dataset:
     """Patients p0, p1, ... as aligned MR and CT, pixels x pixels x slices each; the last one is for validation.
 
-    across_mm: how much of the head's width the slices show.  head: what all patients have in common.
+    across_mm: how much of the head's width the slices show.  head: what all patients have in common.  finer: each pixel
+    is the mean of finer x finer drawn ones, as a scanner's is of all that lies in it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     pixel_mm = FIELD_MM / pixels
+    drawn_mm = pixel_mm / finer
     grid = phantom.grid_around(
-        (0, 0, 0), (pixels, pixels, slices), (pixel_mm, pixel_mm, across_mm / slices), phantom.SAGITTAL
+        (0, 0, 0), (pixels * finer, pixels * finer, slices), (drawn_mm, drawn_mm, across_mm / slices), phantom.SAGITTAL
     )
     entries = []
     for number in range(patients):
         mr, ct = phantom.draw(grid, replace(head, person=number), seed=number)
-        inside = ct.voxels > -500
+        mr_pixels, ct_pixels = (_means(volume.voxels, finer) for volume in (mr, ct))
+        inside = ct_pixels > -500
         split: Split = "validation" if number == patients - 1 else "train"
-        entries.append(_entry(folder, f"p{number}", "mr", split, mr.voxels, MR_WINDOW, inside, aligned))
-        entries.append(_entry(folder, f"p{number}", "ct", split, ct.voxels, PAPER_CT_WINDOW_HU, inside, aligned))
+        entries.append(_entry(folder, f"p{number}", "mr", split, mr_pixels, MR_WINDOW, inside, aligned))
+        entries.append(_entry(folder, f"p{number}", "ct", split, ct_pixels, PAPER_CT_WINDOW_HU, inside, aligned))
     manifest = Manifest(
         SliceGrid("sagittal", pixels, pixels, pixel_mm, across_mm / slices),
         FixedWindow(*MR_WINDOW),
@@ -50,6 +55,13 @@ def draw_dataset(
     )
     (folder / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
     return Dataset(folder)
+
+
+def _means(voxels: NDArray[np.generic], finer: int) -> NDArray[np.float32]:
+    k, j, i = voxels.shape
+    blocks = voxels.astype(np.float32).reshape(k, j // finer, finer, i // finer, finer)
+    means: NDArray[np.float32] = blocks.mean(axis=(2, 4))
+    return means
 
 
 def _entry(

@@ -11,15 +11,32 @@ from __future__ import annotations
 
 import argparse
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import SimpleITK as sitk
 from numpy.typing import ArrayLike, NDArray
 
-from anatomy import BONE, BRAIN, CAVITY, FOSSAE, HOLLOW, LABELS, ORBIT, ROOFS, SKIN, SOFT, TISSUES, Part, Point
+from anatomy import (
+    BONE,
+    BRAIN,
+    CAVITY,
+    FOSSAE,
+    HOLLOW,
+    LABELS,
+    ORBIT,
+    ROOFS,
+    SKIN,
+    SOFT,
+    TEETH,
+    TISSUES,
+    Part,
+    Point,
+    Tissue,
+)
 from mr2ct.grid import Grid
 from mr2ct.volume import Volume
 
@@ -46,6 +63,7 @@ class Head:
     sulcus_mm: float = 1.2  # width of the furrows of the brain
     sinuses: float = 1.0  # width of the air cells in the skull, relative to the average adult
     jaw_mm: float = 0.0  # how far the chin is dropped
+    teeth: int = len(TEETH)  # on each side of each jaw, counted from the middle; those behind them are lost
     asymmetry_mm: float = 1.2  # strength of a smooth random bending of everything, standard deviation
     person: int = 0  # whose bending, and whose folds of the brain
     marker_mm: float = 9.0  # radius of the capsule at LEFT_MARKER; 0 leaves it out
@@ -83,7 +101,7 @@ def _distance(xyz: Sequence[Array], points: ArrayLike, radii: ArrayLike, taper: 
     return nearest
 
 
-def _positions(grid: Grid, ks: slice = ALL[0]) -> list[Array]:
+def positions(grid: Grid, ks: slice = ALL[0]) -> list[Array]:
     """x, y, z (LPS mm) of the voxels of some slices, each (k, j, i)."""
     k, j, i = np.ogrid[: grid.size[2], : grid.size[1], : grid.size[0]]
     i, j, k = i.astype(np.float32), j.astype(np.float32), k[ks].astype(np.float32)
@@ -109,13 +127,39 @@ class Waves:
         right = np.vstack([np.cos(inplane), np.sin(inplane)])
         return lambda ks: (left[ks] @ right).reshape(-1, *grid.shape[1:])
 
+    def at(self, points: Array) -> Array:
+        """(n,) the field at any points (n, 3), LPS mm; some ten times slower a point than on a grid."""
+        k, phase = self.k.T.astype(np.float32), self.phase.astype(np.float32)
+        height = np.full(len(phase), np.sqrt(2 / len(phase)), np.float32)
+        chunks = np.array_split(points, len(points) // 4096 + 1)  # so many stay in the cache
+        return np.concatenate([np.cos(chunk @ k + phase) @ height for chunk in chunks])
+
+
+class Warp(Protocol):
+    """Moves the anatomy: a point shows what the unmoved head has at that point plus the shift."""
+
+    def on(self, grid: Grid) -> Callable[[slice], list[Array]]:
+        """The shift along x, y, z (mm, LPS) on some slices of a grid, each (k, j, i); exactly 0 where nothing moves."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where in the drawn head the voxels of some slices of a grid lie."""
+
+    grid: Grid
+    ks: slice
+    lps: list[Array]  # x, y, z (mm), each (k, j, i); moved by a warp
+    fields: dict[str, Array]  # the random fields there, each (k, j, i)
+    reach: float = 0.0  # mm, the farthest that a warp has moved one of them
+
 
 class Slab:
     """Some slices of a grid while they are painted, in one channel per row of values (channels, tissues)."""
 
-    def __init__(self, grid: Grid, ks: slice, head: Head, fields: dict[str, Array], values: Array, grain: Array):
-        self.grid, self.ks, self.head, self.fields, self.values, self.grain = grid, ks, head, fields, values, grain
-        self.lps = _positions(grid, ks)
+    def __init__(self, place: Place, head: Head, values: Array, grain: Array):
+        self.grid, self.ks, self.lps, self.fields = place.grid, place.ks, place.lps, place.fields
+        self.reach, self.head, self.values, self.grain = place.reach, head, values, grain
+        fields = self.fields
         bends = [np.float32(head.asymmetry_mm) * (fields[n] + np.float32(0.35) * fields["fine"]) for n in "xyz"]
         self.xyz = [(c + b) / np.float32(s) for c, b, s in zip(self.lps, bends, head.size, strict=True)]
         self.out = np.zeros((len(values), *self.xyz[0].shape), np.float32) + values[:, :1, None, None]  # air
@@ -124,7 +168,11 @@ class Slab:
         """The indices that hold the box from low to high, in mm of the average head, with a margin in mm."""
         low, high = np.array(low) * self.head.size, np.array(high) * self.head.size
         middle = ((low + high) / 2 - self.grid.origin) @ self.grid.axes / self.grid.spacing - (0, 0, self.ks.start)
-        reach = ((high - low) / 2 + margin + 4 * self.head.asymmetry_mm) @ np.abs(self.grid.axes) / self.grid.spacing
+        reach = (
+            ((high - low) / 2 + margin + self.reach + 4 * self.head.asymmetry_mm)
+            @ np.abs(self.grid.axes)
+            / self.grid.spacing
+        )
         ends = zip(middle - reach, middle + reach + 1, self.xyz[0].shape[::-1], strict=True)
         i, j, k = (slice(int(np.clip(a, 0, n)), int(np.clip(b, 0, n))) for a, b, n in ends)
         return k, j, i
@@ -189,6 +237,7 @@ class Slab:
         self.draw_brain(cavity)
         self.draw(BRAIN)
         self.draw(HOLLOW)
+        self.draw([part for tooth in TEETH[: head.teeth] for part in tooth])
         if head.marker_mm:  # never bent, so that it is where it says
             self.paint("capsule", _distance(self.lps, LEFT_MARKER, [head.marker_mm] * 3))
 
@@ -222,7 +271,7 @@ class Slab:
         self.paint("white", _distance((x, y, z), [(-22, 8, 0), (22, 8, 0)], (16, 9, 8)) + 2 * fine, where)
 
 
-def _render(grid: Grid, head: Head, values: Array, grain: Array) -> Array:
+def _render(grid: Grid, head: Head, values: Array, grain: Array, warp: Warp | None = None) -> Array:
     """(channels, k, j, i) float32: the head in channels where tissues have values and grain, (channels, tissues)."""
     rng = np.random.default_rng(head.person)
     waves = {
@@ -236,12 +285,16 @@ def _render(grid: Grid, head: Head, values: Array, grain: Array) -> Array:
         "grain": Waves(rng, 40, 4, 16),
     }
     fields = {name: wave.on(grid) for name, wave in waves.items()}
+    shift_on = warp.on(grid) if warp else None
     out = np.empty((len(values), *grid.shape), np.float32)
     slices = max(1, SLAB_VOXELS // (grid.size[0] * grid.size[1]))
 
     def paint(start: int) -> None:
         ks = slice(start, start + slices)
-        slab = Slab(grid, ks, head, {name: field(ks) for name, field in fields.items()}, values, grain)
+        place = Place(grid, ks, positions(grid, ks), {name: field(ks) for name, field in fields.items()})
+        if shift_on:
+            place = _moved(place, shift_on(ks), waves)
+        slab = Slab(place, head, values, grain)
         slab.draw_head()
         out[:, ks] = slab.out
 
@@ -250,17 +303,41 @@ def _render(grid: Grid, head: Head, values: Array, grain: Array) -> Array:
     return out
 
 
-def draw(grid: Grid, head: Head = Head(), seed: int | None = None) -> tuple[Volume, Volume]:
+def _moved(place: Place, shift: list[Array], waves: dict[str, Waves]) -> Place:
+    """The place shifted (mm, along x, y, z); the fields are taken anew where anything moves."""
+    moving = (shift[0] != 0) | (shift[1] != 0) | (shift[2] != 0)
+    if not moving.any():
+        return place
+    lps = [c + s for c, s in zip(place.lps, shift, strict=True)]
+    points = np.stack([c[moving] for c in lps], axis=-1)
+    fields = {name: field.copy() for name, field in place.fields.items()}
+    for name, wave in waves.items():
+        fields[name][moving] = wave.at(points)
+    return Place(place.grid, place.ks, lps, fields, reach=float(np.abs(shift).max()))
+
+
+def add_noise(grid: Grid, mr: Array, ct: Array, head: Head, seed: int) -> None:
+    """Coil bias and Rician noise for an MR, Gaussian noise for a CT (k, j, i) float32, in place."""
+    rng = np.random.default_rng(seed)
+    mr *= 1 + np.float32(head.bias) * Waves(rng, 6, 250, 400).on(grid)(ALL[0])
+    mr += rng.standard_normal(grid.shape, np.float32) * np.float32(head.mr_noise)
+    np.hypot(mr, rng.standard_normal(grid.shape, np.float32) * np.float32(head.mr_noise), out=mr)
+    ct += rng.standard_normal(grid.shape, np.float32) * np.float32(head.ct_noise)
+
+
+def draw(
+    grid: Grid,
+    head: Head = Head(),
+    seed: int | None = None,
+    tissues: Mapping[str, Tissue] = TISSUES,
+    warp: Warp | None = None,
+) -> tuple[Volume, Volume]:
     """The head on a grid: (MR float32 in scanner units, about 0..3500; CT int16 in HU). A seed adds noise and bias."""
-    tissues = TISSUES.values()
-    values = np.array([[t.mr for t in tissues], [t.hu for t in tissues]], np.float32)
-    mr, ct = _render(grid, head, values, np.array([t.grain for t in tissues], np.float32).T)
+    made_of = [tissues[name] for name in LABELS]
+    values = np.array([[t.mr for t in made_of], [t.hu for t in made_of]], np.float32)
+    mr, ct = _render(grid, head, values, np.array([t.grain for t in made_of], np.float32).T, warp)
     if seed is not None:
-        rng = np.random.default_rng(seed)
-        mr *= 1 + np.float32(head.bias) * Waves(rng, 6, 250, 400).on(grid)(ALL[0])
-        mr += rng.standard_normal(grid.shape, np.float32) * np.float32(head.mr_noise)
-        np.hypot(mr, rng.standard_normal(grid.shape, np.float32) * np.float32(head.mr_noise), out=mr)
-        ct += rng.standard_normal(grid.shape, np.float32) * np.float32(head.ct_noise)
+        add_noise(grid, mr, ct, head, seed)
     return Volume(np.maximum(mr, 0), grid), Volume(np.clip(np.rint(ct), -1024, 3071).astype(np.int16), grid)
 
 
@@ -273,7 +350,7 @@ def draw_labels(grid: Grid, head: Head = Head()) -> NDArray[np.int16]:
 
 def smooth(grid: Grid) -> Volume:
     """A band-limited, lopsided head (float32, 0..1000, 0 outside) that linear interpolation hardly changes."""
-    x, y, z = _positions(grid)
+    x, y, z = positions(grid)
     voxels = np.full(grid.shape, 370, np.float32)
     blobs = (30, -20, 30, 32, 590), (-35, 25, 10, 26, 320), (20, 45, -20, 22, 370), (-10, -40, -35, 40, 220)
     for a, b, c, sigma, height in blobs:  # centre (LPS mm), sigma (mm)

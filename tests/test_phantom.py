@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 import SimpleITK as sitk
 
 import phantom
-from anatomy import LABELS, TISSUES, Point
+from anatomy import LABELS, TISSUES, Point, Tissue
 from mr2ct.grid import Grid
 from mr2ct.volume import Volume
 from phantom import LEFT_MARKER, SAGITTAL, Head, draw, draw_labels, grid_around, oblique, smooth
@@ -172,6 +173,7 @@ def test_a_seed_repeats_and_another_differs() -> None:
         (["csf"], Head(sulcus_mm=0.6), Head(sulcus_mm=2.5)),
         (["air"], Head(sinuses=0.5), Head(sinuses=1.1)),
         (["white"], Head(size=(0.9, 0.9, 0.9)), Head()),
+        (["tooth"], Head(teeth=3), Head()),
         (["capsule"], Head(marker_mm=0), Head(marker_mm=4)),
     ],
 )
@@ -188,6 +190,27 @@ def test_people_differ_and_jaws_open() -> None:
     assert 0.02 < (someone != other).mean() < 0.4
     teeth = [np.nonzero(labels == LABELS.index("tooth"))[0].min() * 2.0 for labels in (someone, open_mouthed)]
     assert 5 < teeth[0] - teeth[1] < 15
+
+
+def test_a_warp_shows_the_head_that_is_elsewhere() -> None:
+    shift = (4.0, -3.0, 7.0)
+    here, there = (grid_around((x, -50 + y, -30 + z), (40, 30, 30), (2.0, 2.0, 2.0)) for x, y, z in ((0, 0, 0), shift))
+
+    class Moved:
+        def on(self, grid: Grid) -> Callable[[slice], list[phantom.Array]]:
+            return lambda ks: [np.full_like(c, s) for c, s in zip(phantom.positions(grid, ks), shift, strict=True)]
+
+    for warped, moved in zip(draw(here, warp=Moved()), draw(there), strict=True):
+        assert np.abs(warped.voxels - moved.voxels.astype(np.float32)).max() < 2  # rounding of the fields, at an edge
+    assert not np.array_equal(draw(here)[1].voxels, draw(there)[1].voxels)
+
+
+def test_tissues_can_be_another_persons() -> None:
+    grid = grid_around((35, 12, -5), (3, 3, 3), (1, 1, 1))
+    dense = {**TISSUES, "bone": Tissue(40, 1400)}
+    mr, ct = draw(grid, STRAIGHT, tissues=dense)
+    assert at(mr, (35, 12, -5)) == pytest.approx(40, abs=180)
+    assert at(ct, (35, 12, -5)) == pytest.approx(1400, abs=12)
 
 
 def test_a_grid_beside_the_head_is_air() -> None:
