@@ -120,7 +120,7 @@ def _measure(variant: Variant, data: Path, device: str, width: int, steps: int) 
         _plain_loop(config, Dataset(data), torch.device(device), clock)
     else:
         with tempfile.TemporaryDirectory() as out:
-            fabric = Fabric(accelerator=device, devices=1, precision=_fabric_precision(variant.precision))
+            fabric = Fabric(accelerator=device, devices=1, precision=config.fabric_precision)
             with suppress(StoppedError):
                 train(config, Dataset(data), Path(out), fabric, rhythm=Rhythm(20, 10**9), asked_to_stop=clock.tick)
     peak = torch.cuda.max_memory_allocated() if device == "cuda" else peak_memory_bytes() or 0
@@ -154,10 +154,6 @@ def _plain_loop(config: TrainConfig, dataset: Dataset, device: torch.device, clo
         if step % 20 == 0:  # as often as the shipped loop logs
             [value.item() for value in losses.values()]
         step, done = step + 1, clock.tick()
-
-
-def _fabric_precision(precision: Precision) -> Any:
-    return {"fp32": "32-true"}.get(precision, precision)
 
 
 def _told(variant: Variant, rates: list[float], plain: list[float], peak: int) -> dict[str, Any]:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import signal
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from mr2ct_training.config import TrainConfig
 
 COUNT, AMOUNT = click.IntRange(1), click.IntRange(0)
 
@@ -82,7 +85,7 @@ def main(
         if not resume and (out / "last.ckpt").exists():
             raise CheckpointError(f"{out / 'last.ckpt'}: exists already; --resume goes on, another --out starts anew")
         data = Dataset(dataset)
-        fabric = _fabric(Fabric, device, config.precision)
+        fabric = _fabric(Fabric, device, config)
         fabric.launch()
         last = train(
             config,
@@ -106,7 +109,7 @@ def main(
         click.echo(f"{last}\nmr2ct-export {last} --out MODEL --fp16 makes a model of it")
 
 
-def _fabric(fabric_type: Any, device: str, precision: str) -> Any:
+def _fabric(fabric_type: Any, device: str, config: TrainConfig) -> Any:
     """Lightning's Fabric for this machine, or for what torchrun says of it."""
     import os
 
@@ -116,7 +119,7 @@ def _fabric(fabric_type: Any, device: str, precision: str) -> Any:
         if device == "cuda":
             raise ValueError("--device cuda: no CUDA GPU here that this torch can use; --device cpu trains, slowly")
         device = "cpu"
-    if precision == "fp16-mixed" and device == "cpu":
+    if config.precision == "fp16-mixed" and device == "cpu":
         raise ValueError("--precision fp16-mixed needs a GPU; bf16-mixed works on a CPU too")
     torchrun = "LOCAL_WORLD_SIZE" in os.environ
     devices = int(os.environ["LOCAL_WORLD_SIZE"]) if torchrun else 1
@@ -126,7 +129,7 @@ def _fabric(fabric_type: Any, device: str, precision: str) -> Any:
         devices=devices,
         num_nodes=nodes,
         strategy="ddp" if torchrun and devices * nodes > 1 else "auto",
-        precision={"fp32": "32-true", "fp16-mixed": "16-mixed"}.get(precision, precision),
+        precision=config.fabric_precision,
     )
 
 

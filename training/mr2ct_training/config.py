@@ -38,6 +38,13 @@ class TrainConfig:
         """All epochs."""
         return self.epochs_flat + self.epochs_linear
 
+    @property
+    def fabric_precision(self) -> Literal["32-true", "bf16-mixed", "16-mixed"]:
+        """The precision as Lightning's Fabric names it."""
+        names: dict[Precision, Literal["32-true", "bf16-mixed", "16-mixed"]]
+        names = {"fp32": "32-true", "bf16-mixed": "bf16-mixed", "fp16-mixed": "16-mixed"}
+        return names[self.precision]
+
     def learning_rate_of(self, epoch: int) -> float:
         """Flat, then down in equal parts that would reach zero one epoch after the last; epoch counts from 0.
 
