@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +20,16 @@ README = HERE.parent / "README.md"
 
 def latency() -> str:
     """Rows of benchmarks/results/latency-cpu.json."""
-    result: dict[str, Any] = json.loads((HERE / "results" / "latency-cpu.json").read_text())
-    seconds = result["seconds"]
-    hardware = result["hardware"]
+    result = _result("latency-cpu")
+    seconds, eager = result["seconds"], result["pytorch_eager_fp32_seconds"]
     rows = [
-        (f"{hardware['cpu']}, {hardware['cores']} cores, shared with other programs, {result['date']}", "a volume"),
+        (_where(result), "a volume"),
         ("---", "---"),
         (
             f"{result['engine']}, {result['precision']}, {result['slices']} slices",
             f"{seconds['engine']['median']:.1f} s",
         ),
+        (f"PyTorch {result['versions']['torch']} eager, fp32, one slice a call", f"{eager['median']:.1f} s"),
         (
             "everything around the engine: read, mask, grid, back, write",
             f"{seconds['all but the engine']['median']:.2f} s",
@@ -36,10 +37,63 @@ def latency() -> str:
         ("peak memory of `mr2ct-run`", f"{result['peak_memory_gib_of_one_mr2ct_run']:.2f} GiB"),
         ("farthest from PyTorch fp32 inside the head", f"{result['error_hu']['max']:.3f} HU"),
     ]
-    return "\n".join(f"| {left} | {right} |" for left, right in rows)
+    return _lines(rows)
 
 
-TABLES = {"latency": latency}
+def training() -> str:
+    """Rows of benchmarks/results/training-cpu.json."""
+    result = _result("training-cpu")
+    rows = [(_where(result), "pairs a second", "x plain loop", "peak memory"), ("---",) * 4]
+    for variant in result["variants"]:
+        name = "plain eager PyTorch, fp32, batch 1" if variant["plain"] else f"`{variant['name']}`"
+        rows.append((
+            name,
+            f"{variant['pairs_per_second']['median']:.2f}",
+            f"{variant['speed_up_over_plain']['median']:.2f}",
+            f"{variant['peak_memory_gib']:.1f} GiB",
+        ))  # fmt: skip
+    return _lines(rows)
+
+
+def table_one() -> str:
+    """Rows of benchmarks/results/table1-cpu.json."""
+    result = _result("table1-cpu")
+    size = result["size"]
+    where = f"{size['patients']} drawn patients, {size['pixels']} x {size['pixels']} pixels, {result['steps']} steps"
+    rows = [(where, "unpaired: MAE", "paired: MAE", "unpaired: PSNR", "paired: PSNR", "t-test of MAE"), ("---",) * 6]
+    for level in result["levels"]:
+        cells = [
+            f"{method[key]['mean']:.1f} +- {method[key]['sd']:.1f} {unit}"
+            for key, unit in (("mae_hu_in_mask", "HU"), ("psnr_db_in_mask_range_4095", "dB"))
+            for method in (level["methods"]["unpaired"], level["methods"]["paired"])
+        ]
+        p = level["unpaired_minus_paired"]["mae_hu_in_mask"]["t_test_p"]
+        rows.append((f"pairs misaligned by {level['misalignment_mm']:g} mm", *cells, f"p = {p:.2g}"))
+    paper = (
+        "the paper's patients, its Table 1",
+        "73.7 +- 2.3 HU",
+        "89.4 +- 6.8 HU",
+        "32.3 +- 0.7 dB",
+        "30.6 +- 0.9 dB",
+    )
+    rows.append((*paper, "p < 0.05"))
+    return _lines(rows)
+
+
+def _result(name: str) -> dict[str, Any]:
+    result: dict[str, Any] = json.loads((HERE / "results" / f"{name}.json").read_text())
+    return result
+
+
+def _where(result: dict[str, Any]) -> str:
+    return f"{result['hardware']['cpu']}, {result['hardware']['cores']} cores, {result['date']}"
+
+
+def _lines(rows: Sequence[Sequence[str]]) -> str:
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
+
+
+TABLES = {"latency": latency, "training": training, "table 1": table_one}
 
 
 def filled(text: str) -> str:

@@ -23,6 +23,8 @@ def draw_dataset(
     pixels: int = 32,
     slices: int = 10,
     across_mm: float = 120,
+    field_mm: float = FIELD_MM,
+    up_mm: float = 0,
     patients: int = 3,
     head: phantom.Head = AVERAGE,
     finer: int = 1,
@@ -30,14 +32,18 @@ def draw_dataset(
 ) -> Dataset:
     """Patients p0, p1, ... as aligned MR and CT, pixels x pixels x slices each; the last one is for validation.
 
-    across_mm: how much of the head's width the slices show.  head: what all patients have in common.  finer: each pixel
+    across_mm: how much of the head's width the slices show.  field_mm, up_mm: how long their sides are, and how far above
+    the middle of the head theirs is.  head: what all patients have in common.  finer: each pixel
     is the mean of finer x finer drawn ones, as a scanner's is of all that lies in it.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    pixel_mm = FIELD_MM / pixels
+    pixel_mm = field_mm / pixels
     drawn_mm = pixel_mm / finer
     grid = phantom.grid_around(
-        (0, 0, 0), (pixels * finer, pixels * finer, slices), (drawn_mm, drawn_mm, across_mm / slices), phantom.SAGITTAL
+        (0, 0, up_mm),
+        (pixels * finer, pixels * finer, slices),
+        (drawn_mm, drawn_mm, across_mm / slices),
+        phantom.SAGITTAL,
     )
     entries = []
     for number in range(patients):

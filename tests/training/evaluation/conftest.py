@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import io
+from collections.abc import Callable
 from pathlib import Path
 
+import matplotlib.image
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 import phantom
 from mr2ct.grid import Grid
 from mr2ct.volume import Volume
 from mr2ct.writing import write_volume
+from mr2ct_training.evaluation import planes
+from mr2ct_training.evaluation.conventions import PAPER
+from mr2ct_training.evaluation.evaluate import evaluate
+from mr2ct_training.evaluation.pairs import Pair
+from mr2ct_training.evaluation.results import Evaluation
 
 GRID = phantom.grid_around((0, 4, 0), (52, 63, 60), (4.0, 4.0, 4.0))
+Pixels = Callable[[bytes], NDArray[np.uint8]]
 PATIENTS = ("anna", "bob", "carl")
 BIAS_HU = {"near": 20, "far": 90}  # by which a method is wrong everywhere, and 5 HU more for each patient
 
@@ -35,6 +45,41 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
             write_volume(volume, folder / name / f"{patient}.nii.gz")
     _break(folder / "broken", volumes["near"])
     return folder
+
+
+@pytest.fixture(scope="session")
+def evaluation(drawn: Path) -> Evaluation:
+    """Both methods of all patients, with MRs; near has a cycled MR, which is the MR; pixels of 3 mm."""
+
+    def file(kind: str, patient: str) -> Path:
+        return drawn / kind / f"{patient}.nii.gz"
+
+    pairs = [
+        Pair("", p, method, file(method, p), file("ct", p), file("mask", p), file("mr", p),
+             file("mr", p) if method == "near" else None)
+        for p in PATIENTS
+        for method in BIAS_HU
+    ]  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(planes, "PIXEL_MM", 3.0)
+        return evaluate(drawn / "pairs.csv", pairs, PAPER, resample=False, show=lambda *_: None)
+
+
+@pytest.fixture(autouse=True)
+def coarse_planes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures of 3 mm a pixel take a tenth of the time."""
+    monkeypatch.setattr(planes, "PIXEL_MM", 3.0)
+
+
+@pytest.fixture
+def pixels() -> Pixels:
+    """The pixels, (rows, columns, 3) uint8, of the bytes of a PNG."""
+
+    def read(png: bytes) -> NDArray[np.uint8]:
+        found: NDArray[np.float32] = matplotlib.image.imread(io.BytesIO(png))
+        return np.rint(found[..., :3] * 255).astype(np.uint8)
+
+    return read
 
 
 def _break(folder: Path, good: Volume) -> None:

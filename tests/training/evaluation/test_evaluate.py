@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mr2ct.reading import read_volume
-from mr2ct_training.evaluation import scoring
+from mr2ct_training.evaluation import masks
 from mr2ct_training.evaluation.conventions import PAPER
 from mr2ct_training.evaluation.evaluate import evaluate
 from mr2ct_training.evaluation.pairs import read_pairs
@@ -26,7 +26,7 @@ def test_a_reference_is_read_once_and_the_rows_stay_as_they_were(
         read.append(f"{path.parent.name}/{path.name}")
         return read_volume(path)
 
-    monkeypatch.setattr(scoring, "read_volume", counted)
+    monkeypatch.setattr(masks, "read_volume", counted)
     told: list[int] = []
     found = evaluate(table, read_pairs(table), PAPER, resample=False, show=lambda done, _: told.append(done))
     assert [(row.patient, row.method) for row in found.rows] == rows

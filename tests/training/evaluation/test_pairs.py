@@ -31,7 +31,7 @@ def test_paths_are_absolute_or_from_the_tables_folder(folder: Path, monkeypatch:
     table.write_text(f"{HEADER}\nanna,a,s.nii,{folder / 'r.nii'},,sub/mr.nii\n", encoding="utf-8")
     (pair,) = read_pairs(table)
     assert (pair.synthetic, pair.reference) == (folder / "s.nii", folder / "r.nii")
-    assert pair.mask is None and pair.mr == folder / "sub" / "mr.nii"
+    assert pair.mask is None and pair.mr == folder / "sub" / "mr.nii" and pair.cycled_mr is None
     assert pair.where == f"{table}, line 2 (patient anna, method a)"
 
 
@@ -67,6 +67,7 @@ def test_the_same_reference_may_be_written_in_two_ways(folder: Path) -> None:
         ([HEADER, "anna,a,s.nii,r.nii,none.nii,"], "line 2 (patient anna, method a): mask "),
         ([HEADER, "anna,a,s.nii,r.nii,,sub"], "sub: a folder"),
         ([HEADER, f"anna,a,{'s' * 300}.nii,r.nii,,"], "s.nii: File name too long"),
+        ([f"{HEADER},cycled_mr", "anna,a,s.nii,r.nii,,,m.nii"], "(patient anna, method a): cycled_mr without mr"),
         ([HEADER, "anna,a,r.nii,r.nii,,"], "synthetic and reference are the same file"),
         (
             [HEADER, "anna,a,s.nii,r.nii,,", "anna,a,s2.nii,r.nii,,"],

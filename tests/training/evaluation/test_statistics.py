@@ -120,4 +120,13 @@ def test_every_two_methods_are_compared_on_the_patients_they_share() -> None:
 
 
 def test_p_values_in_words() -> None:
-    assert [in_words(p) for p in (0.03125, 0.00004, 1.0, None)] == ["0.031", "<0.001", "1.000", "-"]
+    printed = {
+        0.03125: "0.031",
+        0.125: "0.13",
+        0.5: "0.50",
+        0.00149: "0.0015",
+        0.00004: "<0.001",
+        1.0: "1.0",
+        None: "-",
+    }
+    assert {p: in_words(p) for p in printed} == printed

@@ -12,7 +12,7 @@ PATH = click.Path(path_type=Path)
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("pairs", type=PATH, metavar="PAIRS.csv")
-@click.option("--out", required=True, type=PATH, metavar="DIR", help="Where results.json goes: a folder, new or not.")
+@click.option("--out", required=True, type=PATH, metavar="DIR", help="Where results and report go: a folder.")
 @click.option(
     "--convention",
     type=click.Choice(["paper", "synthrad2023", "synthrad2025"]),
@@ -26,14 +26,17 @@ PATH = click.Path(path_type=Path)
 def main(pairs: Path, out: Path, convention: str, resample: bool, overwrite: bool) -> None:
     """Measure synthetic CTs (HU) against CTs (HU) of the same patients, and methods against each other.
 
-    PAIRS.csv has a row for each synthetic CT: patient, method, synthetic, reference and, if wanted, mask and mr. Paths
-    are absolute or relative to the table. Volumes are NIfTI, MetaImage or NRRD, all on the reference's grid.
+    PAIRS.csv has a row for each synthetic CT: patient, method, synthetic, reference and, if wanted, mask, mr and
+    cycled_mr. Paths are absolute or relative to the table. Volumes are NIfTI, MetaImage or NRRD, all on the reference's
+    grid.
 
     Measured is inside the mask; without one, inside the head that both the reference and the MR show, or, without an
     MR, the reference and the synthetic CT. Errors are synthetic - reference. Air, soft and bone are tissues of the
     reference: below -200, to 250 and above 250 HU. Jumps are between neighbouring sagittal slices.
 
     Two or more methods are compared on the patients they share: paired t-test, Wilcoxon, d_z, bootstrap interval.
+
+    DIR gets report.html and table.md, which say the same; their pictures; and every number in results.json.
 
     Exit code: 0 done, 1 it cannot be done, 2 wrong usage, 130 stopped. Nothing is written unless all is measured.
     """
@@ -63,8 +66,8 @@ def _run(table: Path, out: Path, convention: str, *, resample: bool, overwrite: 
 
     from mr2ct_training.evaluation.conventions import CONVENTIONS
     from mr2ct_training.evaluation.evaluate import evaluate
+    from mr2ct_training.evaluation.folder import check_folder, write
     from mr2ct_training.evaluation.pairs import Pair, read_pairs
-    from mr2ct_training.evaluation.results import check_folder, write
     from mr2ct_training.evaluation.tables import comparison_tables, figures_table
 
     check_folder(out, overwrite=overwrite)
@@ -77,7 +80,7 @@ def _run(table: Path, out: Path, convention: str, *, resample: bool, overwrite: 
             bar.update(done - bar.n)
 
         evaluation = evaluate(table, pairs, chosen, resample=resample, show=show)
-    write(evaluation, out, overwrite=overwrite)
+    written = write(evaluation, out, overwrite=overwrite)
     for row in evaluation.rows:
         for note in row.notes:
             click.echo(f"note: {row.patient}, {row.method}: {note}", err=True)
@@ -86,7 +89,9 @@ def _run(table: Path, out: Path, convention: str, *, resample: bool, overwrite: 
     click.echo(figures_table(evaluation))
     for comparison in comparison_tables(evaluation):
         click.echo(f"\n{comparison}")
-    click.echo(f"\n{out}")
+    click.echo()
+    for path in written:
+        click.echo(path)
 
 
 if __name__ == "__main__":

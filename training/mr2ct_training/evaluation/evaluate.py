@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from mr2ct_training.evaluation.results import Evaluation, Row
 from mr2ct_training.evaluation.scoring import metrics_of, read_reference, score
 from mr2ct_training.evaluation.statistics import FEWEST, compare_all, methods_of, summarize
 
-PACKAGES = ("mr2ct", "numpy", "scipy", "scikit-image", "SimpleITK")
+PACKAGES = ("mr2ct", "numpy", "scipy", "scikit-image", "SimpleITK", "matplotlib")
 
 
 def evaluate(
@@ -22,8 +23,11 @@ def evaluate(
 
     Raises EvaluationError, which names the row that cannot be measured; then nothing is.
     """
-    rows = _scored(pairs, convention, resample, show)
-    metrics = metrics_of(convention)
+    metrics = metrics_of(convention, cycle=any(pair.cycled_mr is not None for pair in pairs))
+    rows = [
+        replace(row, values={metric.key: row.values.get(metric.key) for metric in metrics})
+        for row in _scored(pairs, convention, resample, show)
+    ]
     figures = {(row.patient, row.method): row.values for row in rows}
     comparisons = compare_all(figures, metrics)
     return Evaluation(
@@ -46,14 +50,15 @@ def _scored(
     turn = {path: number for number, path in reversed(list(enumerate(pair.reference.resolve() for pair in pairs)))}
     order = sorted(range(len(pairs)), key=lambda number: turn[pairs[number].reference.resolve()])
     scored: dict[int, Row] = {}
-    reference = None
+    reference = planes = None
     for done, number in enumerate(order):
         pair = pairs[number]
         show(done, pair)
         if reference is None or reference.path.resolve() != pair.reference.resolve():
-            reference = None  # let go of the last one before the next is read
+            reference = planes = None  # let go of the last one before the next is read
             reference = read_reference(pair)
-        scored[number] = score(pair, convention, reference, resample=resample)
+        scored[number] = score(pair, convention, reference, planes, resample=resample)
+        planes = scored[number].planes
     show(len(order), pairs[order[-1]])
     return [scored[number] for number in range(len(pairs))]
 

@@ -50,18 +50,19 @@ class Region:
     notes: tuple[str, ...] = ()
 
 
-def region(pair: Pair, synthetic: Volume, reference: Ct, *, resample: bool) -> Region:
-    """Where a pair is measured. synthetic: HU, on the reference's grid.
+def region(pair: Pair, synthetic: Volume, reference: Ct, mr: Volume | None, *, resample: bool) -> Region:
+    """Where a pair is measured. synthetic: HU, on the reference's grid. mr: the row's, if it has one.
 
     Raises EvaluationError, which names the row and the volume: no head in it, empty, or, without resample, a mask or MR
     on another grid.
     """
     grid = reference.volume.grid
     if pair.mask is not None:
-        given, notes = _placed(pair, pair.mask, "mask", grid, resample)
+        given = volume_of(pair, pair.mask, "mask")
+        notes = _placed(pair, given, pair.mask, "mask", grid, resample)
         found = Region(mask_laid_onto(given.voxels > 0, given.grid, grid), "the mask given", notes)
-    elif pair.mr is not None:
-        mr, notes = _placed(pair, pair.mr, "mr", grid, resample)
+    elif mr is not None and pair.mr is not None:
+        notes = _placed(pair, mr, pair.mr, "mr", grid, resample)
         of_mr = mask_laid_onto(_head_of_mr(pair, mr), mr.grid, grid)
         found = Region(_head_of_ct(pair, reference, "reference") & of_mr, "head in both reference CT and MR", notes)
     else:
@@ -73,18 +74,22 @@ def region(pair: Pair, synthetic: Volume, reference: Ct, *, resample: bool) -> R
     return found
 
 
-def _placed(pair: Pair, path: Path, role: str, grid: Grid, resample: bool) -> tuple[Volume, tuple[str, ...]]:
-    """A mask or MR, as it is, if it lies on the grid or may be laid there, and a note where it has to be."""
+def volume_of(pair: Pair, path: Path, role: str) -> Volume:
+    """One of a row's files. Raises EvaluationError, which names the row."""
     try:
-        volume = read_volume(path)
+        return read_volume(path)
     except VolumeError as error:
         raise EvaluationError(f"{pair.where}: {role} {error}") from error
+
+
+def _placed(pair: Pair, volume: Volume, path: Path, role: str, grid: Grid, resample: bool) -> tuple[str, ...]:
+    """Whether a mask or MR lies on the grid or may be laid there: a note where it has to be."""
     apart = difference(volume.grid, grid)
     if apart and not resample:
         raise EvaluationError(
             f"{pair.where}: {role} {path}: not on the reference's grid ({apart}); --resample lays it there"
         )
-    return volume, (f"{role} RESAMPLED onto the reference's grid ({apart})",) if apart else ()
+    return (f"{role} RESAMPLED onto the reference's grid ({apart})",) if apart else ()
 
 
 def _head_of_ct(pair: Pair, ct: Ct, role: str) -> NDArray[np.bool_]:

@@ -19,6 +19,7 @@ from mr2ct_training.evaluation.conventions import Convention
 TISSUE_LIMITS_HU = (-200.0, 250.0)
 
 Better = Literal["lower", "higher", "near 0", "near 1"]
+Shown = Literal["first", "report", "results"]
 Values = dict[str, float | None]
 Mask = NDArray[np.bool_]
 Hu = NDArray[Any]
@@ -29,8 +30,8 @@ class Metric:
     """What a number is.
 
     key: its name in results.json; it holds the voxel set and, of a PSNR, the range.  name, voxels, unit: the three
-    lines over its column.  better: which way is better.  digits: after the point, where it is printed.  in_table: it
-    has a column in the printed table; the others are in results.json only.
+    lines over its column.  better: which way is better.  digits: after the point, where it is printed.  shown: in the
+    terminal's table, the report and results.json; in the last two; or in results.json only.
     """
 
     key: str
@@ -39,7 +40,7 @@ class Metric:
     unit: str
     better: Better
     digits: int
-    in_table: bool = True
+    shown: Shown = "report"
 
     @property
     def label(self) -> str:
@@ -53,18 +54,18 @@ def error_metrics(convention: Convention) -> tuple[Metric, ...]:
     clipped = "" if clip is None else f"_clipped_{clip[0]:g}_{clip[1]:g}"
     psnr_unit = f"dB of {peak}" + ("" if clip is None else " clip")
     return (
-        Metric("mae_hu_in_mask", "MAE", "in mask", "HU", "lower", 1),
+        Metric("mae_hu_in_mask", "MAE", "in mask", "HU", "lower", 1, "first"),
         Metric("me_hu_in_mask", "ME", "in mask", "HU", "near 0", 1),
         Metric("rmse_hu_in_mask", "RMSE", "in mask", "HU", "lower", 1),
-        Metric(f"psnr_db_in_mask_range_{peak}{clipped}", "PSNR", "in mask", psnr_unit, "higher", 2),
-        Metric("mae_hu_in_volume", "MAE", "in volume", "HU", "lower", 1, in_table=False),
-        Metric("me_hu_in_volume", "ME", "in volume", "HU", "near 0", 1, in_table=False),
-        Metric("rmse_hu_in_volume", "RMSE", "in volume", "HU", "lower", 1, in_table=False),
-        Metric(f"psnr_db_in_volume_range_{peak}{clipped}", "PSNR", "in volume", psnr_unit, "higher", 2),
+        Metric(f"psnr_db_in_mask_range_{peak}{clipped}", "PSNR", "in mask", psnr_unit, "higher", 1, "first"),
+        Metric("mae_hu_in_volume", "MAE", "in volume", "HU", "lower", 1, "results"),
+        Metric("me_hu_in_volume", "ME", "in volume", "HU", "near 0", 1, "results"),
+        Metric("rmse_hu_in_volume", "RMSE", "in volume", "HU", "lower", 1, "results"),
+        Metric(f"psnr_db_in_volume_range_{peak}{clipped}", "PSNR", "in volume", psnr_unit, "higher", 1, "first"),
         Metric("mae_hu_in_mask_air", "MAE", "air", "HU", "lower", 1),
         Metric("mae_hu_in_mask_soft", "MAE", "soft", "HU", "lower", 1),
         Metric("mae_hu_in_mask_bone", "MAE", "bone", "HU", "lower", 1),
-        Metric("dice_in_mask_bone", "Dice", "bone", "", "higher", 3),
+        Metric("dice_in_mask_bone", "Dice", "bone", "", "higher", 3, "first"),
     )
 
 

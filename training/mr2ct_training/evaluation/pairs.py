@@ -1,9 +1,10 @@
 """Which synthetic CT is measured against which CT: PAIRS.csv.
 
-    patient,method,synthetic,reference,mask,mr
-    anna,unpaired,sct/anna_unpaired.nii.gz,ct/anna.nii.gz,,mr/anna.nii.gz
+    patient,method,synthetic,reference,mask,mr,cycled_mr
+    anna,unpaired,sct/anna_unpaired.nii.gz,ct/anna.nii.gz,,mr/anna.nii.gz,
 
-mask and mr may be left out, as columns or row by row; paths are absolute or relative to the table's folder.
+mask, mr and cycled_mr, which needs mr, may be left out, as columns or row by row; paths are absolute or relative to
+the table's folder.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 NEEDED = ("patient", "method", "synthetic", "reference")
-OPTIONAL = ("mask", "mr")
+OPTIONAL = ("mask", "mr", "cycled_mr")
 
 
 class EvaluationError(ValueError):
@@ -22,7 +23,10 @@ class EvaluationError(ValueError):
 
 @dataclass(frozen=True)
 class Pair:
-    """One row. where: the table, the line and whose it is, as messages begin. Of mask and mr the mask counts."""
+    """One row. where: the table, the line and whose it is, as messages begin. Of mask and mr the mask counts.
+
+    cycled_mr: the synthetic CT, translated back to an MR.
+    """
 
     where: str
     patient: str
@@ -31,6 +35,7 @@ class Pair:
     reference: Path
     mask: Path | None
     mr: Path | None
+    cycled_mr: Path | None = None
 
 
 def read_pairs(table: Path) -> list[Pair]:
@@ -81,7 +86,7 @@ def _pair(table: Path, number: int, cells: dict[str | None, str]) -> Pair:
     if empty:
         raise EvaluationError(f"{where}: {' and '.join(empty)} empty")
     files: dict[str, Path | None] = {}
-    for column in ("synthetic", "reference", "mask", "mr"):
+    for column in ("synthetic", "reference", *OPTIONAL):
         cell = cells.get(column, "")
         files[column] = table.parent / cell if cell else None
         path = files[column]
@@ -91,7 +96,9 @@ def _pair(table: Path, number: int, cells: dict[str | None, str]) -> Pair:
     assert synthetic is not None and reference is not None
     if synthetic.resolve() == reference.resolve():
         raise EvaluationError(f"{where}: synthetic and reference are the same file")
-    return Pair(where, patient, method, synthetic, reference, files["mask"], files["mr"])
+    if files["cycled_mr"] is not None and files["mr"] is None:
+        raise EvaluationError(f"{where}: cycled_mr without mr; the MR that it should equal is needed")
+    return Pair(where, patient, method, synthetic, reference, files["mask"], files["mr"], files["cycled_mr"])
 
 
 def _missing(path: Path) -> str:

@@ -1,32 +1,29 @@
-"""What an evaluation found, as data: results.json, and what a report is made of."""
+"""What an evaluation found, as data: the text of results.json, and what a report is made of."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from mr2ct.errors import OutputError
-from mr2ct.writing import whole_or_not_at_all
 from mr2ct_training.evaluation.continuity import Continuity
 from mr2ct_training.evaluation.conventions import Convention
 from mr2ct_training.evaluation.metrics import Metric, Values
+from mr2ct_training.evaluation.planes import Planes
 from mr2ct_training.evaluation.statistics import Comparison, Summary
 
 SCHEMA = "mr2ct-evaluation/1"
-RESULTS = "results.json"
 
 
 @dataclass(frozen=True)
 class Row:
     """One synthetic CT, measured.
 
-    synthetic, reference, mask, mr: the files, as found; mask and mr None where the table gives none.  mask_source: how
-    the mask came about, in words.  mask_voxels, mask_litres: its size.  mask_sha256: of its bits; rows of a patient
-    with the same one were measured in the same voxels.  resampled: the synthetic CT was interpolated first.
+    synthetic, reference, mask, mr, cycled_mr: the files, as found; the last three None where the table gives none.
+    mask_source: how the mask came about, in words.  mask_voxels, mask_litres: its size.  mask_sha256: of its bits; rows
+    of a patient with the same one were measured in the same voxels.  resampled: the synthetic CT was interpolated.
     values: by a metric's key, in the metric's unit; None where it is not defined.  continuity: its curves over x.
-    notes: what a reader has to know, a line each.
+    notes: what a reader has to know, a line each.  planes: what its pictures need; not in results.json.
     """
 
     patient: str
@@ -35,6 +32,7 @@ class Row:
     reference: str
     mask: str | None
     mr: str | None
+    cycled_mr: str | None
     mask_source: str
     mask_voxels: int
     mask_litres: float
@@ -43,11 +41,13 @@ class Row:
     values: Values
     continuity: Continuity
     notes: tuple[str, ...]
+    planes: Planes | None = field(default=None, compare=False, repr=False)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; of continuity the largest jumps and their places too, (HU, x in LPS mm)."""
         excess, step = self.continuity.largest_excess, self.continuity.largest_step
-        fields = asdict(self)
+        fields = asdict(replace(self, planes=None))
+        del fields["planes"]
         fields["continuity"] |= {"largest_excess_hu_x_mm": excess, "largest_step_hu_x_mm": step}
         return fields
 
@@ -72,49 +72,16 @@ class Evaluation:
     versions: dict[str, str]
 
     @property
+    def patients(self) -> list[str]:
+        """In order of appearance."""
+        return list(dict.fromkeys(row.patient for row in self.rows))
+
+    @property
     def methods(self) -> list[str]:
         """In order of appearance."""
         return list(dict.fromkeys(row.method for row in self.rows))
 
     def to_json(self) -> str:
         """The text of results.json; the same evaluation gives the same text. No NaN, no infinity: null."""
-        fields = {**asdict(self), "rows": [row.to_json() for row in self.rows]}
+        fields = {**asdict(replace(self, rows=())), "rows": [row.to_json() for row in self.rows]}
         return json.dumps({"schema": SCHEMA, **fields}, indent=1, allow_nan=False) + "\n"
-
-
-def documents(evaluation: Evaluation) -> dict[str, bytes]:
-    """The files of an evaluation, by name: results.json. A report adds its own here, pictures too."""
-    return {RESULTS: evaluation.to_json().encode()}
-
-
-def check_folder(folder: Path, *, overwrite: bool) -> None:
-    """Raise OutputError now, before minutes of work, when write could not write into the folder."""
-    try:
-        if folder.exists() and not folder.is_dir():
-            raise OutputError(f"{folder}: is a file; --out names a folder")
-        if (folder / RESULTS).exists() and not overwrite:
-            raise OutputError(f"{folder / RESULTS}: exists already; --overwrite replaces it, --out names another place")
-        if not folder.parent.is_dir():
-            raise OutputError(f"{folder}: its parent folder does not exist; make it first")
-    except OSError as error:
-        if isinstance(error, OutputError):
-            raise
-        raise OutputError(f"{folder}: cannot write there: {error.strerror}") from error
-
-
-def write(evaluation: Evaluation, folder: Path, *, overwrite: bool) -> None:
-    """Write every document into the folder, which is made if need be: all of them or none. Raises OutputError."""
-    check_folder(folder, overwrite=overwrite)
-    made = not folder.exists()
-    try:
-        folder.mkdir(exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot write there: {error.strerror}") from error
-    try:
-        with whole_or_not_at_all(folder / RESULTS, overwrite=overwrite) as partial:
-            for name, content in documents(evaluation).items():
-                partial.with_name(name).write_bytes(content)
-    except BaseException:
-        if made:
-            folder.rmdir()
-        raise

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import uniform_filter  # type: ignore[import-untyped]  # scipy ships no types
+from scipy.ndimage import uniform_filter
 from skimage.metrics import structural_similarity
 
 from mr2ct_training.evaluation.conventions import Convention
@@ -38,8 +38,8 @@ Box = tuple[slice, ...]
 def structural_metric(convention: Convention) -> Metric:
     """What structural_value measures under a convention."""
     if convention.structure == "ms_ssim":
-        return Metric("ms_ssim_synthrad2025_in_mask", "MS-SSIM", "in mask", "2025", "higher", 4)
-    return Metric("ssim_synthrad2023_in_mask", "SSIM", "in mask", "2023", "higher", 4)
+        return Metric("ms_ssim_synthrad2025_in_mask", "MS-SSIM", "in mask", "2025", "higher", 4, "first")
+    return Metric("ssim_synthrad2023_in_mask", "SSIM", "in mask", "2023", "higher", 4, "first")
 
 
 def structural_value(synthetic: NDArray[Any], reference: NDArray[Any], mask: Mask, convention: Convention) -> float:
@@ -63,8 +63,7 @@ def ssim(one: Array, other: Array, mask: Mask, span: float) -> float:
     """
 
     def similarity(a: Array, b: Array) -> Array:
-        # scikit-image says it is typed and is not
-        whole = structural_similarity(a, b, win_size=WINDOW, data_range=span, K1=K1, K2=K2, full=True)  # type: ignore[no-untyped-call]
+        whole = structural_similarity(a, b, win_size=WINDOW, data_range=span, K1=K1, K2=K2, full=True)
         every: Array = whole[1]
         return every
 

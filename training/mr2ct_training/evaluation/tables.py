@@ -7,32 +7,33 @@ from collections.abc import Iterator, Sequence
 from mr2ct_training.evaluation.metrics import Metric
 from mr2ct_training.evaluation.results import Evaluation
 from mr2ct_training.evaluation.statistics import FEWEST, Comparison, in_words
+from mr2ct_training.evaluation.wording import shortened
+
+WIDEST = 18  # characters of a name: the table stays within 100 columns
 
 
 def figures_table(evaluation: Evaluation) -> str:
-    """A line for each patient and method, then mean and SD of each method. x: LPS mm, to the Left."""
-    metrics = [metric for metric in evaluation.metrics if metric.in_table]
+    """A line for each patient and method, then mean and SD of each method: the first figures; a report has the rest."""
+    metrics = [metric for metric in evaluation.metrics if metric.shown == "first"]
     lines = [
-        ["", "", *(metric.name for metric in metrics), "excess", "step"],
-        ["", "", *(metric.voxels for metric in metrics), "at x", "at x"],
-        ["patient", "method", *(metric.unit for metric in metrics), "mm", "mm"],
+        ["", "", *(metric.name for metric in metrics)],
+        ["", "", *(metric.voxels for metric in metrics)],
+        ["patient", "method", *(metric.unit for metric in metrics)],
     ]
     for row in evaluation.rows:
-        places = [
-            f"{found[1]:.1f}" if found else "-"
-            for found in (row.continuity.largest_excess, row.continuity.largest_step)
-        ]
-        lines.append([row.patient, row.method, *(_number(row.values[m.key], m) for m in metrics), *places])
+        names = shortened(row.patient, WIDEST), shortened(row.method, WIDEST)
+        lines += [[*names, *(_number(row.values[m.key], m) for m in metrics)]]
     for method in evaluation.methods:
+        name = shortened(method, WIDEST)
         of = {summary.metric: summary for summary in evaluation.summaries if summary.method == method}
-        lines.append(["mean", method, *(_number(of[m.key].mean, m) for m in metrics), "", ""])
-        lines.append(["SD", method, *(_number(of[m.key].sd, m) for m in metrics), "", ""])
+        lines.append(["mean", name, *(_number(of[m.key].mean, m) for m in metrics)])
+        lines.append(["SD", name, *(_number(of[m.key].sd, m) for m in metrics)])
     return _aligned(lines, left=2)
 
 
 def comparison_tables(evaluation: Evaluation) -> Iterator[str]:
     """For each two methods a heading and a line for each metric; nothing where they share too few patients."""
-    metrics = {metric.key: metric for metric in evaluation.metrics if metric.in_table}
+    metrics = {metric.key: metric for metric in evaluation.metrics if metric.shown == "first"}
     couples = dict.fromkeys((comparison.first, comparison.second) for comparison in evaluation.comparisons)
     for first, second in couples:
         own = [c for c in evaluation.comparisons if (c.first, c.second) == (first, second) and c.metric in metrics]
@@ -40,7 +41,8 @@ def comparison_tables(evaluation: Evaluation) -> Iterator[str]:
         if enough:
             head = ["", "patients", "mean", "95 % from", "to", "t-test p", "Wilcoxon p", "d_z"]
             body = [_comparison(comparison, metrics[comparison.metric]) for comparison in enough]
-            yield f"{first} - {second}, paired by patient\n{_aligned([head, *body], left=1)}"
+            names = " - ".join(shortened(method, WIDEST) for method in (first, second))
+            yield f"{names}, paired by patient\n{_aligned([head, *body], left=1)}"
 
 
 def _comparison(found: Comparison, metric: Metric) -> list[str]:
