@@ -1,4 +1,4 @@
-"""mr2ct-export: a checkpoint becomes a model folder."""
+"""mr2ct-export: a checkpoint becomes a model folder, and its graph an engine."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 
 import click
+
+from mr2ct_export.engines import build_engine, check_engine, clear_engines, list_engines
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -35,6 +37,24 @@ import click
     help="With --untrained: of its random weights.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace the model folder if it exists.")
+@click.option("--tensorrt-rtx", is_flag=True, help="Also build an engine for RTX GPUs; needs no GPU here.")
+@click.option("--tensorrt", is_flag=True, help="Also build an engine for this machine's NVIDIA GPU.")
+@click.option(
+    "--engines",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=list_engines,
+    help="List the engines that are kept, and stop.",
+)
+@click.option(
+    "--clear-engines",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=clear_engines,
+    help="Remove the engines that are kept, and stop.",
+)
 @click.version_option(package_name="mr2ct")
 def main(
     checkpoint: Path | None,
@@ -45,14 +65,21 @@ def main(
     width: int,
     seed: int,
     overwrite: bool,
+    tensorrt_rtx: bool,
+    tensorrt: bool,
 ) -> None:
     """Turn the MR-to-CT generator of CHECKPOINT into a model folder that mr2ct-run takes.
 
     Every graph is run over the reference slices and compared with PyTorch fp32 in HU. One that is outside its budget is
     not written, and the exit code is 1.
+
+    Engines are built from the fp16 graph with --fp16, else from the fp32 one, and kept in mr2ct/engines of the user's
+    cache folder, or of MR2CT_CACHE.
     """
     if (checkpoint is None) is not untrained:
         raise click.UsageError("give a CHECKPOINT, or --untrained")
+    if tensorrt_rtx and tensorrt:
+        raise click.UsageError("one engine at a time: --tensorrt-rtx or --tensorrt")
     if untrained and not reference:
         raise click.UsageError("--untrained needs --reference MR.nii.gz, an MR of a head to prove the graphs on")
     from mr2ct.errors import Mr2ctError
@@ -63,7 +90,10 @@ def main(
     except ImportError as error:
         click.echo(f"mr2ct-export: needs {error.name}: pip install 'mr2ct[cpu,export]'", err=True)
         sys.exit(1)
+    flavour = "tensorrt-rtx" if tensorrt_rtx else "tensorrt" if tensorrt else None
     try:
+        if flavour is not None:
+            check_engine(flavour)  # what is missing is told before minutes of work
         refused = _export(checkpoint, out, fp16, reference, width, seed, overwrite)
     except (Mr2ctError, CheckpointError, ExportError) as error:
         click.echo(f"mr2ct-export: {error}", err=True)
@@ -73,6 +103,15 @@ def main(
         sys.exit(130)
     for line in refused:
         click.echo(f"mr2ct-export: {line}", err=True)
+    try:
+        if flavour is not None:
+            build_engine(flavour, out, "fp16" if fp16 else "fp32")
+    except Mr2ctError as error:
+        click.echo(f"mr2ct-export: {error}", err=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        click.echo("mr2ct-export: stopped; the model folder is whole, the engine was not kept", err=True)
+        sys.exit(130)
     sys.exit(1 if refused else 0)
 
 

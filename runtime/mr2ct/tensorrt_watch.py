@@ -1,0 +1,126 @@
+"""What TensorRT says while it builds: its log, its progress, and how a build is stopped.
+
+TensorRT calls back from threads of its own, and drops an exception that a callback raises (it prints it and ends the
+build; seen with TensorRT-RTX 1.7.1). So nothing here raises: what goes wrong is kept and raised after the build.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+Answer = TypeVar("Answer")
+# phase ("Cloning network graph"), steps done, steps of this phase; phases nest, and each tells its own
+Report = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class LogLine:
+    """A line of TensorRT's log. severity: INTERNAL_ERROR, ERROR, WARNING or INFO; VERBOSE is not kept."""
+
+    severity: str
+    text: str
+
+    @property
+    def is_error(self) -> bool:
+        """Whether something failed, which the build may have got over."""
+        return self.severity in ("ERROR", "INTERNAL_ERROR")
+
+
+def logger(library: Any, log: list[LogLine]) -> Any:
+    """A TensorRT ILogger that appends to log."""
+
+    def keep(_: Any, severity: Any, text: str) -> None:
+        if severity.name != "VERBOSE":
+            log.append(LogLine(severity.name, text))
+
+    return type("BuildLog", (library.ILogger,), {"log": keep})()
+
+
+class Progress:
+    """Passes a build's progress on, and ends the build when it was asked to or when passing on failed."""
+
+    def __init__(self, report: Report | None) -> None:
+        self._report = report
+        self._steps: dict[str, int] = {}
+        self._lock = threading.Lock()
+        self._stopped = False
+        self._error: BaseException | None = None
+
+    def monitor(self, library: Any) -> Any:
+        """A TensorRT IProgressMonitor that tells this object."""
+        calls = {"phase_start": self._start, "step_complete": self._step, "phase_finish": self._finish}
+        return type("BuildProgress", (library.IProgressMonitor,), calls)()
+
+    def stop(self) -> None:
+        """End the build at its next step."""
+        self._stopped = True
+
+    def raise_kept(self) -> None:
+        """Raise what the report raised, now that the build has ended."""
+        if self._error is not None:
+            raise self._error
+
+    def _start(self, phase: str, _parent: str | None, steps: int) -> None:
+        with self._lock:
+            self._steps[phase] = steps
+            self._tell(phase, 0)
+
+    def _step(self, phase: str, step: int) -> bool:
+        with self._lock:
+            self._tell(phase, step + 1)
+        return not self._stopped
+
+    def _finish(self, phase: str) -> None:
+        with self._lock:
+            self._steps.pop(phase, None)
+
+    def _tell(self, phase: str, done: int) -> None:
+        if self._report is None or self._stopped:
+            return
+        try:
+            self._report(phase, done, self._steps.get(phase, done))
+        except BaseException as error:
+            self._error = error
+            self.stop()
+
+
+def run_stoppable(work: Callable[[], Answer], stop: Callable[[], None]) -> Answer:
+    """Run work in a thread, so that Ctrl-C is heard here: stop is called, work waited for, and Ctrl-C raised again.
+
+    Work begins behind a gate: Ctrl-C while the thread is still being started finds nothing begun.
+    """
+    gate, ended = threading.Event(), threading.Event()
+    answers: list[Answer] = []
+    errors: list[BaseException] = []
+    begun = called_off = False
+
+    def run() -> None:
+        gate.wait()
+        try:
+            if not called_off:
+                answers.append(work())
+        except BaseException as error:
+            errors.append(error)
+        finally:
+            ended.set()
+
+    thread = threading.Thread(target=run)
+    try:
+        thread.start()
+        begun = True
+        gate.set()
+        ended.wait()
+    except BaseException:
+        stop()
+        called_off = True
+        gate.set()
+        if begun:
+            ended.wait()
+        raise
+    thread.join()
+    if errors:
+        raise errors[0]
+    return answers[0]
