@@ -175,15 +175,14 @@ def _pieces(mask: Mask) -> NDArray[np.integer[Any]]:
 def _largest(mask: Mask) -> Mask:
     """The largest piece of the mask; nothing of an empty one."""
     labels = _pieces(mask)
-    largest: Mask = labels == 1 + np.bincount(labels.ravel())[1:].argmax() if mask.any() else mask
+    largest: Mask = labels == np.bincount(labels[mask]).argmax() if mask.any() else mask
     return largest
 
 
 def _mainland(mask: Mask, mm: Millimetres) -> Mask:
     """The mask without pieces smaller than ISLAND_MM3."""
     labels = _pieces(mask)
-    large = np.bincount(labels.ravel()) * math.prod(mm) >= ISLAND_MM3
-    large[0] = False
+    large = np.bincount(labels[mask], minlength=1) * math.prod(mm) >= ISLAND_MM3  # none of it is number 0
     mainland: Mask = large[labels]
     return mainland
 
