@@ -60,7 +60,7 @@ def table_one() -> str:
     result = _result("table1-cpu")
     size = result["size"]
     where = f"{size['patients']} drawn patients, {size['pixels']} x {size['pixels']} pixels, {result['steps']} steps"
-    rows = [(where, "unpaired: MAE", "paired: MAE", "unpaired: PSNR", "paired: PSNR", "t-test of MAE"), ("---",) * 6]
+    rows = [(where, "MAE unpaired", "MAE paired", "PSNR unpaired", "PSNR paired", "t-test of MAE"), ("---",) * 6]
     for level in result["levels"]:
         cells = [
             f"{method[key]['mean']:.1f} +- {method[key]['sd']:.1f} {unit}"
