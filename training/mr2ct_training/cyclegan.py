@@ -19,7 +19,7 @@ Losses = dict[str, Tensor]
 
 
 class CycleGAN:
-    """Syn_CT, Syn_MR, Dis_CT, Dis_MR, their optimisers and pools. See mr2ct_training.loop.Scheme."""
+    """Syn_CT, Syn_MR, Dis_CT, Dis_MR, their optimisers and pools. See mr2ct_training.scheme.Scheme."""
 
     def __init__(self, config: TrainConfig, device: torch.device, places: range) -> None:
         """places: which places of the global batch this process has; it keeps a pool for each."""

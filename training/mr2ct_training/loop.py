@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from lightning.fabric import Fabric
@@ -15,28 +15,12 @@ from torch import Tensor
 from mr2ct_training.config import TrainConfig
 from mr2ct_training.cyclegan import CycleGAN
 from mr2ct_training.dataset import Dataset
-from mr2ct_training.networks import Networks
 from mr2ct_training.paired import Paired
-from mr2ct_training.pool import ImagePool
 from mr2ct_training.progress import Progress
 from mr2ct_training.sampling import PairedSampler, UnpairedSampler
+from mr2ct_training.scheme import Scheme
 from mr2ct_training.state import Position, load_state, save_state
 from mr2ct_training.validation import Validation
-
-
-class Scheme(Protocol):
-    """A way of training: its networks, its pools, one step, and its translations for validation."""
-
-    networks: Networks
-    pools: dict[str, dict[int, ImagePool]]
-
-    def step(
-        self, mr: Tensor, ct: Tensor, position: tuple[int, int], update: Callable[..., None]
-    ) -> dict[str, Tensor]: ...
-
-    def translate(self, mr: Tensor) -> tuple[Tensor, Tensor | None]: ...
-
-    def translate_back(self, ct: Tensor) -> tuple[Tensor, Tensor] | None: ...
 
 
 class DivergedError(ArithmeticError):

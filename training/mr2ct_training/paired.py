@@ -16,7 +16,7 @@ from mr2ct_training.pool import ImagePool
 
 
 class Paired:
-    """A generator and a discriminator that sees MR and CT together. See mr2ct_training.loop.Scheme."""
+    """A generator and a discriminator that sees MR and CT together. See mr2ct_training.scheme.Scheme."""
 
     def __init__(self, config: TrainConfig, device: torch.device, places: range) -> None:
         del places  # no pool, so no place in the batch has a memory

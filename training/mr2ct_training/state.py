@@ -6,7 +6,7 @@ import math
 import subprocess
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,9 +17,7 @@ from mr2ct_training.checkpoint import Checkpoint, CheckpointError, read_content,
 from mr2ct_training.config import TrainConfig
 from mr2ct_training.dataset import Dataset, from_bytes
 from mr2ct_training.generator import Generator
-
-if TYPE_CHECKING:
-    from mr2ct_training.loop import Scheme
+from mr2ct_training.scheme import Scheme
 
 REFERENCE_SLICES = 6  # kept for proving engines; see mr2ct_export.reference
 LEAST_HEAD = 0.1  # of a slice's pixels

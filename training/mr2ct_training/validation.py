@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -13,9 +12,7 @@ from torch import Tensor
 
 from mr2ct_training.dataset import Dataset, Slices, from_bytes
 from mr2ct_training.sampling import aligned_pairs
-
-if TYPE_CHECKING:
-    from mr2ct_training.loop import Scheme
+from mr2ct_training.scheme import Scheme
 
 MOST_SLICES = 48  # evenly over the held-out heads: a minute on two cores at the paper's size
 PSNR_RANGE_HU = 4095  # section 3.2, equation 5, with the square root that its text leaves out
