@@ -1,7 +1,7 @@
 """The paper's experiment on drawn patients: does training without pairs beat training with misaligned ones?
 
     python benchmarks/reproduce_table1.py OUT [--misalignment 0 4] [--patients 24] [--pixels 96] [--width 16]
-        [--blocks 6] [--epochs 3] [--seed 0] [--grid paper|coarse] [--device cpu|cuda] [--save NAME]
+        [--blocks 6] [--epochs 2] [--seed 0] [--grid paper|coarse] [--device cpu|cuda] [--save NAME]
 
 For every degree of misalignment: a cohort (phantom_cohort.py), three quarters of whose patients train; the CycleGAN and
 the paired baseline, trained on the same slices for the same number of steps, the rate flat for half of them; the last
@@ -110,7 +110,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--pixels", type=int, default=96, help="rows and columns of a slice, a multiple of 8")
     parser.add_argument("--width", type=int, default=16, help="of generators and discriminators")
     parser.add_argument("--blocks", type=int, default=6, help="residual blocks")
-    parser.add_argument("--epochs", type=int, default=3, help="with a flat rate, and as many with a falling one")
+    parser.add_argument("--epochs", type=int, default=2, help="with a flat rate, and as many with a falling one")
     parser.add_argument("--seed", type=int, default=0, help="of patients and trainings")
     parser.add_argument("--grid", choices=SCANS, default="coarse")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
