@@ -68,7 +68,7 @@ def test_twenty_steps_have_the_losses_of_the_plain_loop() -> None:
 
 
 def test_twenty_steps_in_half_precision_stay_near_the_plain_loop() -> None:
-    """Cycle losses to 3 %; the adversarial ones, which rounding drives apart step by step, to 25 %; the first to 1 %."""
+    """Cycle losses to 3 %; adversarial ones, which rounding drives apart step by step, to 25 %; the first to 1 %."""
     plain, shipped = PlainCycleGAN(SMALL, CPU), CycleGAN(SMALL, CPU, range(1))
     update = updating(shipped.networks)
     for step in range(20):
