@@ -16,6 +16,7 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 README = HERE.parent / "README.md"
+PAPER_STEPS = 183 * 18 * 200  # slices x training patients x epochs, section 4
 
 
 def latency() -> str:
@@ -52,6 +53,29 @@ def training() -> str:
             f"{variant['speed_up_over_plain']['median']:.2f}",
             f"{variant['peak_memory_gib']:.1f} GiB",
         ))  # fmt: skip
+    return _lines(rows)
+
+
+def first_run() -> str:
+    """Rows of benchmarks/results/first-run.json."""
+    result = _result("first-run")
+    fp32, fp16 = result["certificates"]
+    first, *_, last = result["cycle_error_by_epoch"]
+    rows = [
+        (f"{result['steps']} steps of the paper's {PAPER_STEPS:,}", "measured", "budget"),
+        ("---",) * 3,
+        ("cycle error on the MR held out, after the first epoch and the last", f"{first:.1%}, {last:.1%}", ""),
+        (
+            "fp32 graph against PyTorch fp32, inside the head",
+            f"max {fp32['max_hu']:.4f} HU",
+            f"{fp32['budget_hu']['max_hu']:g} HU",
+        ),
+        (
+            "fp16 graph, its rounding included",
+            f"mean {fp16['mean_hu']:.2f}, p99.9 {fp16['p99_9_hu']:.1f} HU",
+            f"{fp16['budget_hu']['mean_hu']:g}, {fp16['budget_hu']['p99_9_hu']:g} HU",
+        ),
+    ]
     return _lines(rows)
 
 
@@ -93,7 +117,7 @@ def _lines(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
 
 
-TABLES = {"latency": latency, "training": training, "table 1": table_one}
+TABLES = {"latency": latency, "training": training, "first run": first_run, "table 1": table_one}
 
 
 def filled(text: str) -> str:
