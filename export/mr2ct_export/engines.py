@@ -27,18 +27,11 @@ def build_engine(name: str, folder: Path, precision: str) -> None:
     """
     from tqdm import tqdm
 
-    from mr2ct.engine import engine_facts
-    from mr2ct.engine_cache import EngineCache
-    from mr2ct.errors import ModelError
     from mr2ct.model import graph_file, open_model
-    from mr2ct.tensorrt_builder import OPT_BATCH, BuildOptions, Built, build
+    from mr2ct.tensorrt_engine import engine_of
     from mr2ct.tensorrt_flavour import open_flavour
 
-    flavour, model, file = open_flavour(name), open_model(folder), graph_file(precision)
-    if precision not in model.precisions:
-        raise ModelError(f"{folder}: no engine, for {file} was not written")
-    most = model.card.max_batch
-    options = BuildOptions(max_batch=most, opt_batch=min(OPT_BATCH, most))
+    flavour, model = open_flavour(name), open_model(folder)
     with tqdm(desc=flavour.title, leave=False, disable=None) as bar:
 
         def show(phase: str, done: int, steps: int) -> None:
@@ -46,12 +39,8 @@ def build_engine(name: str, folder: Path, precision: str) -> None:
             bar.total = steps
             bar.update(done - bar.n)
 
-        def make(timings: bytes) -> Built:
-            return build(flavour, _without_functions(model.read(file)), options, show, timings=timings)
-
-        facts = engine_facts(flavour, model.card.files[file].sha256, options)
-        engine, _ = EngineCache().take_or_build(facts, make, _note)
-    click.echo(f"  {file}  {_told(engine)}")
+        engine, _ = engine_of(flavour, model, precision, _note, show)
+    click.echo(f"  {graph_file(precision)}  {_told(engine)}")
     click.echo(f"engine: {engine.plan_file}")
 
 
@@ -84,22 +73,6 @@ def clear_engines(context: click.Context, _: click.Parameter, asked: bool) -> No
         context.exit(1)
     click.echo(f"{_count(count)} removed from {cache.folder}")
     context.exit()
-
-
-def _without_functions(graph: bytes) -> bytes:
-    """A graph with its functions written out.
-
-    TensorRT's parser goes by the name of a node and not by its domain: it takes mr2ct.InstanceNormalization for ONNX's
-    own, and then misses its scale (seen with TensorRT-RTX 1.7.1).
-    """
-    import onnx
-    import onnx.inliner
-
-    model = onnx.load_from_string(graph)
-    if not model.functions:
-        return graph
-    written_out: bytes = onnx.inliner.inline_local_functions(model).SerializeToString(deterministic=True)
-    return written_out
 
 
 def _told(engine: Any) -> str:

@@ -6,7 +6,9 @@ behind it make up to 3.6 HU of that. Sums over rows, then over the column of row
 for the first two 0.06 HU, for all of them 0.02 HU, at no cost in time that can be measured (onnxruntime 1.32, untrained
 generators, real heads; benchmarks/LOG.md).
 
-The sums are spelled out in a function of the model's own, mr2ct.InstanceNormalization, which ONNX readers inline.
+The sums are spelled out in a function of the model's own, mr2ct.InstanceNormalizationByRows, which ONNX readers inline.
+Its name is its own too: TensorRT's parser goes by the name of a node and not by its domain, takes any
+InstanceNormalization for ONNX's, and then misses its scale (seen with TensorRT-RTX 1.7.1).
 """
 
 from __future__ import annotations
@@ -17,11 +19,11 @@ from onnx import helper, numpy_helper
 from mr2ct_export.to_onnx import ExportError
 
 DOMAIN = "mr2ct"
-NORM = "InstanceNormalization"
+NORM, EXACT_NORM = "InstanceNormalization", "InstanceNormalizationByRows"
 
 _BODY = """
 <opset_import: ["" : {opset}], domain: "mr2ct">
-InstanceNormalization <epsilon: float> (x) => (y)
+InstanceNormalizationByRows <epsilon: float> (x) => (y)
 {{
     along_row = Constant <value_ints = [3]> ()
     along_column = Constant <value_ints = [2]> ()
@@ -40,7 +42,7 @@ InstanceNormalization <epsilon: float> (x) => (y)
 
 
 def with_exact_norms(graph: onnx.ModelProto, opset: int) -> onnx.ModelProto:
-    """A copy of a graph in which every InstanceNormalization is mr2ct.InstanceNormalization.
+    """A copy of a graph in which every InstanceNormalization is mr2ct.InstanceNormalizationByRows.
 
     Raises ExportError for a norm with an affine part (scale other than 1, bias other than 0), which the function lacks.
     """
@@ -52,7 +54,7 @@ def with_exact_norms(graph: onnx.ModelProto, opset: int) -> onnx.ModelProto:
             scale, bias = (weights[name] for name in node.input[1:])
             if not ((scale == 1).all() and (bias == 0).all()):
                 raise ExportError(f"{node.name}: an InstanceNorm with scale or bias; generators have none")
-            node.domain = DOMAIN
+            node.domain, node.op_type = DOMAIN, EXACT_NORM
             del node.input[1:]
     used = {name for node in exact.graph.node for name in node.input}
     kept = [tensor for tensor in exact.graph.initializer if tensor.name in used]

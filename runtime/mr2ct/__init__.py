@@ -6,7 +6,7 @@
 >>> mr2ct.write_volume(ct.volume, "t1_sct.nii.gz")
 """
 
-from mr2ct.backend import choose_backend
+from mr2ct.choosing import choose_backend
 from mr2ct.errors import Mr2ctError
 from mr2ct.model import Model, open_model
 from mr2ct.reading import read_volume

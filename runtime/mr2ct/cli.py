@@ -13,7 +13,7 @@ from types import FrameType
 
 import click
 
-from mr2ct.backend import DEVICES, PRECISIONS, choose_backend
+from mr2ct.choosing import DEVICES, PRECISIONS, choose_backend
 from mr2ct.errors import Mr2ctError, OutputError
 from mr2ct.model import open_model
 from mr2ct.picture import check_picture_place, draw_planes, write_picture
@@ -87,7 +87,7 @@ def main(
         click.echo("mr2ct-run: stopped; no file is half-written", err=True)
         sys.exit(130)
     for line in remarks(run):
-        click.echo(f"note: {line}", err=True)
+        _note(line)
     choice = run.result.choice
     click.echo(f"{run.result.slices} slices on {choice.backend.description}, {choice.precision} ({choice.why})")
     click.echo(table(run))
@@ -112,16 +112,17 @@ def _run(
     stages = Stages()
     with stages("load"):
         model = open_model(model_folder)
-        choice = choose_backend(model, device, precision, uncertified=uncertified)
-    with stages("read"), _quiet_native_stderr():
-        mr = read_volume(volume)
-    with tqdm(unit="slice", leave=False, disable=None) as bar:
+        choice = choose_backend(model, device, precision, uncertified=uncertified, say=_note)
+    with choice:
+        with stages("read"), _quiet_native_stderr():
+            mr = read_volume(volume)
+        with tqdm(unit="slice", leave=False, disable=None) as bar:
 
-        def show(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
+            def show(done: int, total: int) -> None:
+                bar.total = total
+                bar.update(done - bar.n)
 
-        result = synthesize(mr, model, choice, batch=batch, on_slices=show)
+            result = synthesize(mr, model, choice, batch=batch, on_slices=show)
     stages.seconds.update(result.seconds)
     with stages("write"), _quiet_native_stderr():
         write_volume(result.volume, target, overwrite=overwrite)
@@ -129,6 +130,10 @@ def _run(
         with stages("picture"):
             write_picture(draw_planes(mr, result.volume, result.head), picture, overwrite=overwrite)
     return Run(volume, target, mr, model, result, stages.seconds, peak_memory_bytes())
+
+
+def _note(line: str) -> None:
+    click.echo(f"note: {line}", err=True)
 
 
 def _beside(volume: Path) -> Path:

@@ -3,6 +3,8 @@
 <key>.plan      what TensorRT built
 <key>.json      the facts that key is made of, the plan's sha256 and size, how it was built
 <hash>.timings  TensorRT's timing cache of a flavour, version and GPU
+<hash>.kernels  what TensorRT-RTX compiled of an engine on a GPU (kept_kernels.py)
+<hash>.certificate  that an engine was proved equal to PyTorch on this machine (machine_certificate.py)
 .lock           held while one is built: of two builds on a GPU at once, each would spoil the other's timings
 """
 
@@ -25,8 +27,10 @@ from mr2ct.tensorrt_builder import Built
 from mr2ct.writing import whole_or_not_at_all
 
 VARIABLE = "MR2CT_CACHE"
-TIMINGS, LOCK = ".timings", ".lock"
-OURS = re.compile(r"\.?[0-9a-f]{64}\..*(json|plan|timings|partial)")  # nothing else in the folder is touched
+TIMINGS, KERNELS, CERTIFICATE, LOCK = ".timings", ".kernels", ".certificate", ".lock"
+OURS = re.compile(
+    r"\.?[0-9a-f]{64}\..*(json|plan|timings|kernels|certificate|partial)"
+)  # nothing else in the folder is touched
 
 
 def cache_folder() -> Path:
@@ -77,7 +81,7 @@ class EngineCache:
         taken = self._take(facts, lambda _: None)
         if taken is not None:
             return taken
-        _make(self.folder)
+        make_cache_folder(self.folder)
         with locked(self.folder / LOCK, lambda: say(f"waiting: another process builds an engine in {self.folder}")):
             taken = self._take(facts, say)
             if taken is not None:
@@ -105,7 +109,7 @@ class EngineCache:
         try:
             with locked(self.folder / LOCK, lambda: None):
                 engines = len(list(self._files(PLAN)))
-                for ending in (ABOUT, PLAN, TIMINGS):
+                for ending in (ABOUT, PLAN, TIMINGS, KERNELS, CERTIFICATE):
                     for file in self._files(ending):
                         file.unlink()
                 for left in self._files(".partial"):  # of a process that was killed while it wrote
@@ -136,7 +140,8 @@ class EngineCache:
         return self.folder / f"{hashlib.sha256(of.encode()).hexdigest()}{TIMINGS}"
 
 
-def _make(folder: Path) -> None:
+def make_cache_folder(folder: Path) -> None:
+    """Make the cache's folder. Raises OutputError, naming the remedy, when it cannot be made or written."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not os.access(folder, os.W_OK | os.X_OK):

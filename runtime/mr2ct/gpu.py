@@ -32,7 +32,8 @@ def first_gpu() -> Gpu:
     try:
         cuda, management = ctypes.CDLL(DRIVER), ctypes.CDLL(MANAGEMENT)
     except OSError as error:
-        raise DeviceError(f"no NVIDIA GPU here: no driver is installed ({error})") from error
+        missing = str(error).partition(":")[0]  # "libcuda.so.1: cannot open shared object file: ..."
+        raise DeviceError(f"no NVIDIA GPU here: no driver is installed ({missing} is missing)") from error
     device, major, minor = ctypes.c_int(), ctypes.c_int(), ctypes.c_int()
     name, driver = ctypes.create_string_buffer(NAME_BYTES), ctypes.create_string_buffer(NAME_BYTES)
     _check("cuInit", cuda.cuInit(0))

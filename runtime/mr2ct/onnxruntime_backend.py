@@ -1,4 +1,4 @@
-"""onnxruntime, on the CPU or on an NVIDIA GPU through its CUDA provider."""
+"""onnxruntime: on the CPU, or on an NVIDIA GPU through its CUDA provider or TensorRT-RTX's."""
 
 from __future__ import annotations
 
@@ -17,10 +17,14 @@ except ImportError as error:
         f"needs onnxruntime ({error}): pip install 'mr2ct[cpu]', or 'mr2ct[gpu]' for an NVIDIA GPU"
     ) from error
 
-PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+from mr2ct.onnxruntime_binding import BoundSession
+from mr2ct.onnxruntime_rtx import PROVIDER, add_rtx
+
+PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider", "onnxruntime-rtx": PROVIDER}
+WHERE = {"cpu": "CPU", "cuda": "CUDA", "onnxruntime-rtx": "TensorRT-RTX"}
 # Slices a call. CPU: 0.27 s a slice at 1, 2 and 4 alike, but 0.44, 0.66 and 1.0 GB (full generator, 2 AVX-512 cores).
 # GPU: to be measured; 8 slices of fp16 activations are about 1 GB.
-BATCH = {"cpu": 1, "cuda": 8}
+BATCH = {"cpu": 1, "cuda": 8, "onnxruntime-rtx": 16}
 FATAL_ONLY = 4  # onnxruntime's severity: what goes wrong is raised, so nothing needs printing
 
 
@@ -28,7 +32,7 @@ class OnnxruntimeBackend:
     """One graph of a model in an onnxruntime session on one device; see mr2ct.backend.Backend."""
 
     def __init__(self, model: Model, file: str, device: str) -> None:
-        """device: "cpu" or "cuda". Raises DeviceError when it is not here, ModelError when the graph is not ours."""
+        """device: a key of PROVIDERS. Raises DeviceError when it is not here, ModelError when the graph is not ours."""
         _refuse_both_packages()
         provider = PROVIDERS[device]
         if device == "cuda" and not has_cuda():
@@ -37,6 +41,8 @@ class OnnxruntimeBackend:
                 "pip uninstall onnxruntime, then pip install 'mr2ct[gpu]'"
             )
         graph = model.read(file)
+        self._max_batch = model.card.max_batch
+        self.batch = min(BATCH[device], self._max_batch)
         options = onnxruntime.SessionOptions()
         options.log_severity_level = FATAL_ONLY
         # The graph comes from bytes, so that what was checked is what runs. Weights that it keeps in other files may
@@ -47,26 +53,32 @@ class OnnxruntimeBackend:
         try:
             if device == "cuda":
                 onnxruntime.preload_dlls()  # CUDA and cuDNN from the wheels that mr2ct[gpu] brings
+            if device == "onnxruntime-rtx":
+                add_rtx(options, model.card, self.batch)
+            named = None if device == "onnxruntime-rtx" else [provider]  # a plugin's is in the options
             # else onnxruntime goes over to the CPU when the GPU fails, and only prints that it did
-            self._session = onnxruntime.InferenceSession(graph, options, providers=[provider], enable_fallback=0)
+            self._session = onnxruntime.InferenceSession(graph, options, providers=named, enable_fallback=0)
             self._session.disable_fallback()  # the same for onnxruntime < 1.24, which has no enable_fallback
         except Exception as error:  # onnxruntime has no base exception of its own
             reason = _first_line(error)
-            if device == "cuda":
-                raise DeviceError(f"cuda: onnxruntime could not start on the GPU ({reason})") from error
+            if isinstance(error, DeviceError):
+                raise
+            if device != "cpu":
+                raise DeviceError(f"{device}: onnxruntime could not start on the GPU ({reason})") from error
             raise ModelError(f"{model.folder / file}: onnxruntime cannot load it ({reason})") from error
         if self._session.get_providers()[0] != provider:
             raise DeviceError(f"{device}: onnxruntime {onnxruntime.__version__} took the CPU; is a GPU driver there?")
         self._input, self._output = _names(self._session, model, file)
-        self._max_batch = model.card.max_batch
-        self.batch = min(BATCH[device], model.card.max_batch)
-        self.description = f"onnxruntime {onnxruntime.__version__}, {'NVIDIA GPU' if device == 'cuda' else 'CPU'}"
+        self._bound = BoundSession(self._session, (self._input, self._output), "cuda") if device == "cuda" else None
+        self.description = f"onnxruntime {onnxruntime.__version__}, {WHERE[device]}"
 
     def run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         """See mr2ct.backend.Backend.run. Raises DeviceError when the engine fails, out of memory for one."""
         if not 1 <= len(batch) <= self._max_batch:
             raise DeviceError(f"{len(batch)} slices at once; this model takes 1 to {self._max_batch}")
         try:
+            if self._bound is not None:
+                return self._bound.run(batch)
             (answer,) = self._session.run([self._output], {self._input: batch})
         except Exception as error:  # onnxruntime has no base exception of its own
             reason = _first_line(error)
@@ -75,6 +87,10 @@ class OnnxruntimeBackend:
             ) from error
         result: NDArray[np.float32] = answer
         return result
+
+    def close(self) -> None:
+        """See mr2ct.backend.Backend.close: onnxruntime gives back what it holds when the session goes."""
+        self._bound = None
 
 
 def has_cuda() -> bool:

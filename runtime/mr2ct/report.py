@@ -58,15 +58,15 @@ def remarks(run: Run) -> list[str]:
     if run.result.beyond:
         sides = ", ".join(f"{mm:.0f} mm {side}" for side, mm in run.result.beyond.items())
         lines.append(f"head beyond what the model sees, written as air: {sides}")
-    if card.certificate(run.result.choice.file) is None:
-        lines.append(f"{run.result.choice.file} has NO certificate: its HU may be anything")
+    if run.result.choice.certificate is None:
+        lines.append(f"{run.result.choice.file} has NO certificate here: its HU may be anything")
     return lines
 
 
 def as_json(run: Run) -> dict[str, Any]:
     """The run as JSON values; millimetres, seconds, bytes and HU."""
     card, result = run.model.card, run.result
-    certificate = card.certificate(result.choice.file)
+    certificate = result.choice.certificate
     return {
         "mr2ct": mr2ct.__version__,
         "input": {

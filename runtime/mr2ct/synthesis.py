@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mr2ct.backend import Choice, choose_backend
+from mr2ct.choosing import Choice, choose_backend
 from mr2ct.errors import DeviceError
 from mr2ct.head import head_mask
 from mr2ct.intensity import AIR_HU, mr_limits, to_ct, to_hu, to_network
@@ -57,7 +57,10 @@ def synthesize(
     card = model.card
     if choice is None:
         with stages("load"):
-            choice = choose_backend(model)
+            opened = choose_backend(model)
+        with opened:
+            result = synthesize(mr, model, opened, batch=batch, on_slices=on_slices)
+        return replace(result, seconds={**stages.seconds, **result.seconds})
     with stages("mask"):
         refuse_ct(mr)
         head = head_mask(mr)

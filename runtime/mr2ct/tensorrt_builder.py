@@ -6,22 +6,19 @@ https://docs.nvidia.com/deeplearning/tensorrt/latest/inference-library/advanced.
 
 from __future__ import annotations
 
-import textwrap
 import time
 from dataclasses import dataclass
 from typing import Any
 
 from mr2ct.errors import DeviceError, ModelError
 from mr2ct.tensorrt_flavour import Flavour
-from mr2ct.tensorrt_watch import LogLine, Progress, Report, logger, run_stoppable
+from mr2ct.tensorrt_watch import LogLine, Progress, Report, first_error, logger, run_stoppable, shortened
 
 OPT_BATCH = 16  # slices; to be measured on a GPU
 DTYPES = {"FLOAT": "float32", "HALF": "float16", "BF16": "bfloat16"}
 # The parser opens weights that a graph keeps in other files beside this path. Nobody has checked those files, and
 # there can be none below a device.
 NO_FOLDER = "/dev/null/graph.onnx"
-NO_DRIVER = "cudaError 35"  # TensorRT-RTX logs it on a machine without a GPU beside whatever else goes wrong
-LONGEST_REASON = 300  # characters of TensorRT's own words in an error
 
 
 @dataclass(frozen=True)
@@ -130,7 +127,7 @@ def _builder(flavour: Flavour, voice: Any, log: list[LogLine]) -> Any:
     try:
         return flavour.library.Builder(voice)
     except (TypeError, RuntimeError) as error:  # pybind11's words for a null pointer from C++
-        reason = _reason(log) or str(error).partition("\n")[0]
+        reason = first_error(log) or str(error).partition("\n")[0]
         needs = "it builds on the GPU the engine is for" if flavour.builds_on_gpu else "its libraries do not start"
         raise DeviceError(f"{flavour.title}: cannot build here, {needs} ({reason})") from error
 
@@ -144,7 +141,7 @@ def _parse(flavour: Flavour, parser: Any, graph: bytes) -> None:
 
 def _told(error: Any) -> str:
     node = f"node {error.node()} {error.node_operator()} {error.node_name()}: " if error.node() >= 0 else ""
-    return f"{node}{_short(error.desc())} ({error.code().name})"
+    return f"{node}{shortened(error.desc())} ({error.code().name})"
 
 
 def _ends(flavour: Flavour, network: Any, max_batch: int) -> tuple[End, End]:
@@ -196,18 +193,7 @@ def _attach_timings(flavour: Flavour, config: Any, timings: bytes) -> None:
 
 
 def _failure(flavour: Flavour, options: BuildOptions, log: list[LogLine]) -> str:
-    reason = _reason(log) or "it does not say why"
+    reason = first_error(log) or "it does not say why"
     if options.workspace_bytes is not None and "workspace" in reason.lower():
         return f"{flavour.title}: {options.workspace_bytes} bytes of workspace are too few ({reason}); give more"
     return f"{flavour.title} could not build the engine ({reason})"
-
-
-def _reason(log: list[LogLine]) -> str:
-    """The first error of the log, which the others follow from."""
-    errors = [line.text for line in log if line.is_error]
-    own = [text for text in errors if NO_DRIVER not in text]
-    return _short(next(iter(own or errors), ""))
-
-
-def _short(text: str) -> str:
-    return textwrap.shorten(text, LONGEST_REASON, placeholder=" ...")

@@ -1,4 +1,4 @@
-"""What TensorRT says while it builds: its log, its progress, and how a build is stopped.
+"""What TensorRT says: its log, the progress of a build, and how a build is stopped.
 
 TensorRT calls back from threads of its own, and drops an exception that a callback raises (it prints it and ends the
 build; seen with TensorRT-RTX 1.7.1). So nothing here raises: what goes wrong is kept and raised after the build.
@@ -6,6 +6,7 @@ build; seen with TensorRT-RTX 1.7.1). So nothing here raises: what goes wrong is
 
 from __future__ import annotations
 
+import textwrap
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from typing import Any, TypeVar
 Answer = TypeVar("Answer")
 # phase ("Cloning network graph"), steps done, steps of this phase; phases nest, and each tells its own
 Report = Callable[[str, int, int], None]
+NO_DRIVER = "cudaError 35"  # TensorRT-RTX logs it on a machine without a GPU beside whatever else goes wrong
+LONGEST_REASON = 300  # characters of TensorRT's own words in an error
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,19 @@ def logger(library: Any, log: list[LogLine]) -> Any:
         if severity.name != "VERBOSE":
             log.append(LogLine(severity.name, text))
 
-    return type("BuildLog", (library.ILogger,), {"log": keep})()
+    return type("Log", (library.ILogger,), {"log": keep})()
+
+
+def first_error(log: list[LogLine]) -> str:
+    """The first error of the log, which the others follow from; "" where there is none."""
+    errors = [line.text for line in log if line.is_error]
+    own = [text for text in errors if NO_DRIVER not in text]
+    return shortened(next(iter(own or errors), ""))
+
+
+def shortened(text: str) -> str:
+    """TensorRT's words on one line of bearable length."""
+    return textwrap.shorten(text, LONGEST_REASON, placeholder=" ...")
 
 
 class Progress:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from mr2ct import tensorrt_builder
+from mr2ct import tensorrt_engine
 from mr2ct.card import PAPER_SLICES
 from mr2ct.engine import Engine
 from mr2ct.engine_cache import EngineCache
@@ -156,7 +156,7 @@ def test_a_refused_half_graph_leaves_no_engine(small_file: Path, out: Path, cach
     assert result.exit_code == 1
     refused, told = result.stderr.splitlines()
     assert refused.startswith("mr2ct-export: mr_to_ct.fp16.onnx: not written")
-    assert told == f"mr2ct-export: {out}: no engine, for mr_to_ct.fp16.onnx was not written"
+    assert told == f"mr2ct-export: {out}: no engine, for it has no mr_to_ct.fp16.onnx"
     assert open_model(out).precisions == ("fp32",)
     assert cache.engines() == []
 
@@ -199,7 +199,7 @@ def test_ctrl_c_while_the_engine_is_built_leaves_the_folder_and_no_engine(
         """Where the build begins; the folder is written by then."""
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(tensorrt_builder, "build", press)
+    monkeypatch.setattr(tensorrt_engine, "build", press)
     result = command(small_file, "--out", out, "--tensorrt-rtx")
     assert result.exit_code == 130
     assert result.stderr == "mr2ct-export: stopped; the model folder is whole, the engine was not kept\n"

@@ -14,7 +14,7 @@ from mr2ct.card import PAPER_CT_WINDOW_HU, PAPER_SLICES
 from mr2ct.certificate import BUDGETS_HU, hu_difference
 from mr2ct.model import Reference
 from mr2ct.volume import Volume
-from mr2ct_export.exact_norm import DOMAIN, with_exact_norms
+from mr2ct_export.exact_norm import DOMAIN, EXACT_NORM, with_exact_norms
 from mr2ct_export.reference import reference_from_volumes
 from mr2ct_export.to_onnx import OPSET, to_onnx
 from mr2ct_export.untrained import untrained_checkpoint
@@ -87,13 +87,13 @@ def test_a_flat_slice_comes_out_as_zeros_and_not_as_nan() -> None:
 
 
 def test_epsilon_stays_the_one_of_the_network(exact: onnx.ModelProto) -> None:
-    norms = [node for node in exact.graph.node if node.op_type == "InstanceNormalization"]
+    norms = [node for node in exact.graph.node if node.op_type == EXACT_NORM]
     epsilons = [attribute.f for node in norms for attribute in node.attribute if attribute.name == "epsilon"]
     assert epsilons == [np.float32(1e-5)] * 23
 
 
 def test_every_norm_is_exact_and_the_given_graph_is_left_alone(plain: onnx.ModelProto, exact: onnx.ModelProto) -> None:
-    domains = [node.domain for node in exact.graph.node if node.op_type == "InstanceNormalization"]
+    domains = [node.domain for node in exact.graph.node if node.op_type == EXACT_NORM]
     assert domains == [DOMAIN] * 23
     assert {node.domain for node in plain.graph.node} == {""}
     assert not plain.functions

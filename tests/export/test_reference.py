@@ -11,8 +11,8 @@ from torch import nn
 
 import phantom
 from mr2ct import synthesize
-from mr2ct.backend import Choice
 from mr2ct.card import PAPER_MR_WINDOW, PAPER_SLICES, MrWindow, PercentileWindow
+from mr2ct.choosing import Choice
 from mr2ct.errors import VolumeError
 from mr2ct.model import Model, Reference
 from mr2ct.volume import Volume
@@ -50,7 +50,7 @@ def test_reference_slices_are_bit_for_bit_what_the_runtime_gives_its_engine(
 ) -> None:
     model: Model = write_model(tmp_path_factory.mktemp("identity") / "model", mr_window=window)
     recorder = Recorder()
-    synthesize(head_mr, model, Choice(recorder, "", "fp32", ""))
+    synthesize(head_mr, model, Choice(recorder, "", "fp32", "", None))
     given = {one.tobytes() for one in np.concatenate(recorder.given)}
     taken = reference_of(head_mr, window=window).mr
     assert len({one.tobytes() for one in taken} & given) == SLICES

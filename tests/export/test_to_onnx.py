@@ -11,10 +11,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mr2ct.backend import Choice, choose_backend
 from mr2ct.card import PAPER_CT_WINDOW_HU, PAPER_SLICES
 from mr2ct.certificate import hu_difference
+from mr2ct.choosing import Choice, choose_backend
 from mr2ct.model import Model, Reference, open_model
+from mr2ct_export.exact_norm import EXACT_NORM
 from mr2ct_export.folder import Exported
 from mr2ct_export.to_onnx import MAX_BATCH, ExportError, to_onnx
 from mr2ct_training.checkpoint import Checkpoint
@@ -42,8 +43,8 @@ def engines(model: Model, trained_export: Exported, trained_folder: Path) -> dic
 
 
 def test_every_layer_arrives_as_one_node_of_its_kind(graph: onnx.ModelProto) -> None:
-    found = Counter(node.op_type for node in graph.graph.node)  # of either domain
-    assert found["InstanceNormalization"] == 23
+    found = Counter(node.op_type for node in graph.graph.node)
+    assert found[EXACT_NORM] == 23
     assert found["Conv"] == 22
     assert found["ConvTranspose"] == 2
     assert found["Tanh"] == 1

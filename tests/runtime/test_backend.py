@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from mr2ct import onnxruntime_backend
-from mr2ct.backend import Backend, choose_backend
+from mr2ct import choosing, gpu, onnxruntime_backend
+from mr2ct.backend import Backend
 from mr2ct.card import Certificate
+from mr2ct.choosing import choose_backend
 from mr2ct.errors import DeviceError, ModelError
 from mr2ct.model import Model
 from small_models import SHAPE, certificate, identity_graph, shifted_graph, write_model
@@ -31,6 +32,19 @@ BOTH: dict[str, onnx.ModelProto | bytes] = {"fp32": identity_graph(), "fp16": sh
 def no_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
     """An onnxruntime that was built without CUDA, wherever this runs."""
     monkeypatch.setattr(onnxruntime_backend, "has_cuda", lambda: False)
+
+
+@pytest.fixture
+def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine without an NVIDIA driver, wherever this runs."""
+    monkeypatch.setattr(gpu, "DRIVER", "libcuda.so.none")
+
+
+@pytest.fixture
+def a_gpu(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A machine whose driver shows a GPU, wherever this runs; nothing can be run on it."""
+    monkeypatch.setattr(choosing, "first_gpu", lambda: gpu.Gpu("a GPU", "9.0", "580.1"))
+    monkeypatch.setenv("MR2CT_CACHE", str(tmp_path_factory.mktemp("cache")))
 
 
 @pytest.fixture
@@ -64,13 +78,12 @@ def _slices(count: int, seed: int = 0) -> Array:
     return np.random.default_rng(seed).uniform(-1, 1, (count, 1, 256, 256)).astype(np.float32)
 
 
-@pytest.mark.usefixtures("no_cuda")
-def test_without_cuda_auto_takes_the_cpu_in_fp32_and_says_why(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("no_gpu")
+def test_without_a_gpu_auto_takes_the_cpu_in_fp32_and_says_why(tmp_path: Path) -> None:
     choice = choose_backend(write_model(tmp_path, BOTH))
     assert (choice.file, choice.precision) == ("mr_to_ct.fp32.onnx", "fp32")
     assert "CPU" in choice.backend.description
-    assert choice.why.startswith("auto: ")
-    assert "CUDA" in choice.why
+    assert choice.why.startswith("auto: no NVIDIA GPU here")
     np.testing.assert_array_equal(choice.backend.run(_slices(1)), _slices(1))
 
 
@@ -87,15 +100,19 @@ def test_a_named_cuda_that_does_not_start_is_never_replaced_by_the_cpu(identity_
         choose_backend(identity_model, "cuda")
 
 
-@pytest.mark.usefixtures("cuda_that_does_not_start")
+@pytest.mark.usefixtures("a_gpu", "cuda_that_does_not_start")
 def test_auto_takes_the_cpu_where_cuda_does_not_start_and_says_why(tmp_path: Path) -> None:
-    choice = choose_backend(write_model(tmp_path, BOTH))
+    said: list[str] = []
+    choice = choose_backend(write_model(tmp_path, BOTH), say=said.append)
     assert choice.precision == "fp32"  # the CPU's choice, not the GPU's
     assert "CPU" in choice.backend.description
-    assert choice.why.startswith("auto: cuda: ")
+    assert choice.why.startswith("auto: not tensorrt (")
+    assert "not cuda (" in choice.why
     assert "driver" in choice.why
+    assert [line.partition(" (")[0] for line in said] == ["not tensorrt", "not tensorrt-rtx", "not cuda"]
 
 
+@pytest.mark.usefixtures("a_gpu")
 def test_a_gpu_that_refuses_to_work_is_told_in_its_own_words_and_auto_does_without(
     identity_model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:

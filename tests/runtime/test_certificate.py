@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from mr2ct.backend import choose_backend
 from mr2ct.card import PAPER_CT_WINDOW_HU, Card, Certificate
 from mr2ct.certificate import BUDGETS_HU, certify, hu_difference
+from mr2ct.choosing import choose_backend
 from mr2ct.errors import ModelError
 from mr2ct.model import Model, Reference, graph_file
 from small_models import identity_graph, shifted_graph, write_model

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 import phantom
 from mr2ct import choose_backend, open_model, read_volume, synthesize, write_volume
-from mr2ct.backend import Choice
+from mr2ct.choosing import Choice
 from mr2ct.errors import DeviceError, VolumeError
 from mr2ct.grid import Grid
 from mr2ct.model import Model
@@ -199,7 +199,7 @@ def test_an_engine_that_answers_nan_is_an_error(identity_model: Model) -> None:
 
     mr = phantom.smooth(grid_of(np.eye(3), (3.0, 3.0, 3.0)))
     with pytest.raises(DeviceError, match="NaN"):
-        synthesize(mr, identity_model, Choice(Broken(), "x", "fp32", "a test"))
+        synthesize(mr, identity_model, Choice(Broken(), "x", "fp32", "a test", None))
 
 
 @pytest.mark.heads

@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 from drawn_volumes import COARSE, MR_GRID, SHIFT, TURN, draw_volumes
-from mr2ct.backend import Choice
 from mr2ct.card import FixedWindow, PercentileWindow
+from mr2ct.choosing import Choice
 from mr2ct.errors import VolumeError
 from mr2ct.intensity import to_hu
 from mr2ct.model import Model
@@ -75,7 +75,9 @@ class Recorder:
 def test_slices_of_an_mr_are_those_the_runtime_gives_its_network(volumes: Path, identity_model: Model) -> None:
     card = replace(identity_model.card, mr_window=PercentileWindow(0.0, 99.5))
     path, recorder = volumes / "mr" / "bob.nii.gz", Recorder()
-    made = synthesize(read_volume(path), replace(identity_model, card=card), Choice(recorder, "none", "fp32", "a test"))
+    made = synthesize(
+        read_volume(path), replace(identity_model, card=card), Choice(recorder, "none", "fp32", "a test", None)
+    )
     settings = Settings(mr_window=card.mr_window, slices=card.slices)
     mr = slices_of_mr(path, see_mr(path, settings), settings)
     assert mr.limits == made.mr_limits
