@@ -13,7 +13,7 @@ from mr2ct.errors import DeviceError, ModelError, OutputError
 from mr2ct.gpu import Gpu, first_gpu
 from mr2ct.machine_certificate import certify_here
 from mr2ct.model import Model, graph_file
-from mr2ct.tensorrt_flavour import FLAVOURS, open_flavour
+from mr2ct.tensorrt_flavour import open_flavour
 
 # The graph a device takes by itself: the first of these that the model has. CPUs convolve in fp32: there fp16 is only
 # slower. TensorRT is strongly typed, so for it fp16 is another graph too.
