@@ -25,21 +25,12 @@ def build_engine(name: str, folder: Path, precision: str) -> None:
     Raises ModelError when the model has no such graph or TensorRT cannot read it, DeviceError when the flavour is
     missing or cannot build here, OutputError when the engine cannot be kept.
     """
-    from tqdm import tqdm
-
     from mr2ct.model import graph_file, open_model
     from mr2ct.tensorrt_engine import engine_of
     from mr2ct.tensorrt_flavour import open_flavour
 
     flavour, model = open_flavour(name), open_model(folder)
-    with tqdm(desc=flavour.title, leave=False, disable=None) as bar:
-
-        def show(phase: str, done: int, steps: int) -> None:
-            bar.set_postfix_str(phase, refresh=False)
-            bar.total = steps
-            bar.update(done - bar.n)
-
-        engine, _ = engine_of(flavour, model, precision, _note, show)
+    engine, _ = engine_of(flavour, model, precision, _note)
     click.echo(f"  {graph_file(precision)}  {_told(engine)}")
     click.echo(f"engine: {engine.plan_file}")
 

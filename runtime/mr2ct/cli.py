@@ -89,7 +89,8 @@ def main(
     for line in remarks(run):
         _note(line)
     choice = run.result.choice
-    click.echo(f"{run.result.slices} slices on {choice.backend.description}, {choice.precision} ({choice.why})")
+    air = f" and {run.result.skipped} of air skipped" if run.result.skipped else ""
+    click.echo(f"{run.result.slices} slices{air}, on {choice.backend.description}, {choice.precision} ({choice.why})")
     click.echo(table(run))
     for written in (target, picture, json_file):
         if written is not None:

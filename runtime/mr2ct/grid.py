@@ -56,6 +56,14 @@ class Grid:
         box: NDArray[np.float64] = np.abs(self.axes) @ (np.array(self.size) * np.array(self.spacing))
         return box
 
+    def slab(self, slices: range) -> Grid:
+        """The same lattice, of some neighbouring slices (along k) only. slices: of step 1, within the grid."""
+        origin = self.points(np.array([0.0, 0.0, float(slices.start)]))
+        i, j, _ = self.size
+        return Grid(
+            (i, j, len(slices)), self.spacing, (float(origin[0]), float(origin[1]), float(origin[2])), self.direction
+        )
+
     def image(self, voxels: NDArray[np.generic]) -> sitk.Image:
         """A SimpleITK image of voxels (k, j, i) on this grid; the voxels are copied."""
         image = sitk.GetImageFromArray(voxels)

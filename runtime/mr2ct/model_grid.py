@@ -27,11 +27,13 @@ class Placement:
     """Where a model sees a head.
 
     grid: the model's grid, LPS mm.  beyond: mm of head outside it, by side ("inferior", "anterior", ...), sides of
-    nothing left out; that part of the head is written as air.
+    nothing left out; that part of the head is written as air.  slices: those of the grid that a voxel of the head is
+    interpolated from; the others hold air alone.
     """
 
     grid: Grid
     beyond: dict[str, float]
+    slices: range
 
 
 def place(grid: Grid, head: NDArray[np.bool_], slices: SliceGrid) -> Placement:
@@ -66,7 +68,8 @@ def place(grid: Grid, head: NDArray[np.bool_], slices: SliceGrid) -> Placement:
         "posterior": high[1] - (centre[1] + columns_mm / 2),
         "inferior": (centre[2] - rows_mm / 2) - low[2],
     }
-    return Placement(model_grid, {side: float(mm) for side, mm in reach.items() if mm > slices.pixel_mm / 2})
+    beyond = {side: float(mm) for side, mm in reach.items() if mm > slices.pixel_mm / 2}
+    return Placement(model_grid, beyond, _between(model_grid, float(low[0]), float(high[0])))
 
 
 def head_box(grid: Grid, head: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -81,6 +84,13 @@ def head_box(grid: Grid, head: NDArray[np.bool_]) -> tuple[NDArray[np.float64], 
     ends = np.concatenate([np.column_stack([i, j, k]) for i in (first, last)])
     points = grid.points(ends)
     return points.min(axis=0), points.max(axis=0)
+
+
+def _between(model_grid: Grid, low: float, high: float) -> range:
+    """The slices around two LPS x, mm: one at or beyond each. Slices run from Left to Right, against x."""
+    spacing, first = model_grid.spacing[2], model_grid.origin[0]
+    start, last = math.floor((first - high) / spacing), math.ceil((first - low) / spacing)
+    return range(max(start, 0), min(last, model_grid.size[2] - 1) + 1)
 
 
 def to_model_grid(mr: Volume, model_grid: Grid, outside: float) -> NDArray[np.float32]:

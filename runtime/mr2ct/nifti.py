@@ -9,24 +9,27 @@ Format: nifti1.h, https://nifti.nimh.nih.gov/pub/dist/src/niftilib/nifti1.h
 
 from __future__ import annotations
 
-import gzip
 import struct
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
+from isal import igzip
+from isal.igzip_lib import IsalError
 from numpy.typing import NDArray
 
 from mr2ct.errors import VolumeError
 
 HEADER_BYTES = 348
+LONGEST_AXIS = 32767  # voxels; sizes are 16-bit integers
 VOXELS_AT = 352  # bytes into a file without extensions, as ITK writes it
 REAL_TYPES = {2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4", 1024: "i8", 1280: "u8"}
 OTHER_TYPES = {1: "1-bit", 1536: "float128", 128: "RGB", 2304: "RGBA", **dict.fromkeys((32, 1792, 2048), "complex")}
 # zlib cannot expand further, so a header that asks for more is damaged; https://zlib.net/zlib_tech.html
 DEFLATE_RATIO = 1032
+# the last is a class, whatever its package's types say
+BROKEN = (EOFError, igzip.BadGzipFile, cast("type[Exception]", IsalError))
 # offset and bytes of what places the voxels: pixdim[0..3], qform_code .. srow_z
 GEOMETRY_FIELDS = ((76, 16), (252, 76))
 
@@ -108,7 +111,7 @@ def read_nifti(path: Path) -> tuple[NiftiHeader, NDArray[Any]]:
     try:
         packed = path.name.lower().endswith(".gz")
         room = path.stat().st_size * (DEFLATE_RATIO if packed else 1)  # the most bytes there can be in it
-        with gzip.open(path) if packed else open(path, "rb") as file:
+        with igzip.open(path) if packed else open(path, "rb") as file:
             header = NiftiHeader.parse(file.read(HEADER_BYTES), path)
             dtype = _voxel_type(header, path)
             start = header.field(108, "f")[0]
@@ -122,7 +125,7 @@ def read_nifti(path: Path) -> tuple[NiftiHeader, NDArray[Any]]:
                 raise VolumeError(f"{path}: cut short, only {have} % of its voxels are there; copy it again")
             while file.read(1 << 20):  # to the end, where gzip checks the CRC
                 pass
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+    except BROKEN as error:
         raise VolumeError(f"{path}: damaged or cut short ({error}); copy it again") from error
     voxels: NDArray[Any] = np.frombuffer(data, dtype).reshape(header.shape[::-1])
     slope, inter = header.field(112, "2f")
@@ -154,6 +157,13 @@ def with_geometry_of(source: bytes, header: bytes) -> bytes:
     for offset, length in GEOMETRY_FIELDS:
         patched[offset : offset + length] = _little_endian(placed, offset, length)
     patched[123] = (patched[123] & ~7) | (source[123] & 7)
+    return bytes(patched)
+
+
+def with_size(header: bytes, size: tuple[int, int, int]) -> bytes:
+    """A little-endian header of a 3D volume with other numbers of voxels along i, j, k, each up to LONGEST_AXIS."""
+    patched = bytearray(header)
+    struct.pack_into("<3h", patched, 42, *size)
     return bytes(patched)
 
 

@@ -93,6 +93,7 @@ def as_json(run: Run) -> dict[str, Any]:
         "mr_limits": result.mr_limits,
         "beyond_mm": result.beyond,
         "slices": result.slices,
+        "slices_of_air_skipped": result.skipped,
         "slices_per_second": run.slices_per_second,
         "seconds": run.seconds,
         "peak_memory_bytes": run.peak_bytes,

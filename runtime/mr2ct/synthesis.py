@@ -27,7 +27,8 @@ class SyntheticCT:
     head: (k, j, i) bool, the voxels that are not air by definition.
     beyond: mm of head that the model could not see and that is written as air, by side.
     mr_limits: the MR values the network saw as -1 and 1.
-    slices: how many went through the engine.  choice: which engine, and why.  seconds: by stage.
+    slices: how many went through the engine.  skipped: how many did not, for they hold no head.
+    choice: which engine, and why.  seconds: by stage.
     """
 
     volume: Volume
@@ -35,6 +36,7 @@ class SyntheticCT:
     beyond: dict[str, float]
     mr_limits: tuple[float, float]
     slices: int
+    skipped: int
     choice: Choice
     seconds: dict[str, float]
 
@@ -45,12 +47,14 @@ def synthesize(
     choice: Choice | None = None,
     *,
     batch: int | None = None,
+    skip_air: bool = True,
     on_slices: Callable[[int, int], None] | None = None,
 ) -> SyntheticCT:
     """Make a synthetic CT from an MR of a head, on the MR's own grid.
 
     mr: T1-weighted, any orientation and spacing.  choice: the engine, None for choose_backend(model).  batch: slices a
-    call of it, None for its own.  on_slices(done, all): called after each call.
+    call of it, None for its own.  skip_air: leave out slices that no head voxel is made from; the CT is the same.
+    on_slices(done, all): called after each call.
     Raises VolumeError when the MR cannot be used, DeviceError when the engine fails, ModelError from choose_backend.
     """
     stages = Stages()
@@ -59,7 +63,7 @@ def synthesize(
         with stages("load"):
             opened = choose_backend(model)
         with opened:
-            result = synthesize(mr, model, opened, batch=batch, on_slices=on_slices)
+            result = synthesize(mr, model, opened, batch=batch, skip_air=skip_air, on_slices=on_slices)
         return replace(result, seconds={**stages.seconds, **result.seconds})
     with stages("mask"):
         refuse_ct(mr)
@@ -67,13 +71,15 @@ def synthesize(
     with stages("grid"):
         limits = mr_limits(card.mr_window, mr.voxels, head)
         placement = place(mr.grid, head, card.slices)
-        slices = to_network(to_model_grid(mr, placement.grid, outside=limits[0]), limits)
+        seen = placement.grid.slab(placement.slices) if skip_air else placement.grid
+        slices = to_network(to_model_grid(mr, seen, outside=limits[0]), limits)
     with stages("engine"):
         output = _through(choice, slices, batch, card.max_batch, on_slices)
     with stages("back"):
-        hu = from_model_grid(to_hu(output, card.ct_window_hu), placement.grid, mr.grid, outside=AIR_HU)
+        hu = from_model_grid(to_hu(output, card.ct_window_hu), seen, mr.grid, outside=AIR_HU)
         ct = Volume(to_ct(hu, head), mr.grid, mr.header)
-    return SyntheticCT(ct, head, placement.beyond, limits, len(slices), choice, stages.seconds)
+    skipped = placement.grid.size[2] - len(slices)
+    return SyntheticCT(ct, head, placement.beyond, limits, len(slices), skipped, choice, stages.seconds)
 
 
 def _through(

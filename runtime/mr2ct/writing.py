@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import gzip
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
+from isal import igzip
 
 from mr2ct import nifti, nrrd
 from mr2ct.errors import OutputError, VolumeError
 from mr2ct.reading import SUFFIXES, refuse_broken_stream, suffix_of
 from mr2ct.volume import Volume
 
-GZIP_LEVEL = 1  # 31 MB of CT in 0.13 s; level 6 takes 0.43 s for 4 % less
+GZIP_LEVEL = 1  # of Intel's ISA-L: as small as zlib's level 1, in a sixth of its time (benchmarks/LOG.md)
+SMALL = 2  # voxels along each axis of the volume whose header ITK is asked for
 
 
 @contextmanager
@@ -106,21 +108,15 @@ def _carried_header(volume: Volume) -> bytes:
 
 
 def _write_nifti(volume: Volume, path: Path) -> None:
-    """ITK writes the plain file, whose header then gets the source's geometry and whose bytes get compressed."""
-    plain = path.with_name("plain.nii")
-    _write_by_itk(volume, plain, compress=False)
-    content = plain.read_bytes()
-    plain.unlink()
-    if len(content) < nifti.VOXELS_AT + volume.voxels.nbytes:
-        raise OutputError(f"{path.name}: not written: the disk is full")
-    header, voxels = content[: nifti.HEADER_BYTES], memoryview(content)[nifti.HEADER_BYTES :]
+    """ITK's header with the source's geometry in it, then the voxels."""
+    header, voxels = _header_by_itk(volume, path), np.ascontiguousarray(volume.voxels).data
     source = _carried_header(volume)
     if len(source) == nifti.HEADER_BYTES and not source.startswith(nrrd.MAGIC):
         header = nifti.with_geometry_of(source, header)
     with open(path, "wb") as file:
         if path.name.lower().endswith(".gz"):
             # no name and no time in it: the same volume gives the same bytes
-            with gzip.GzipFile("", "wb", GZIP_LEVEL, file, mtime=0) as packed:
+            with igzip.IGzipFile("", "wb", GZIP_LEVEL, file, mtime=0) as packed:
                 packed.write(header)
                 packed.write(voxels)
         else:
@@ -128,6 +124,20 @@ def _write_nifti(volume: Volume, path: Path) -> None:
             file.write(voxels)
         file.flush()
         os.fsync(file.fileno())
+
+
+def _header_by_itk(volume: Volume, path: Path) -> bytes:
+    """The first nifti.VOXELS_AT bytes of the file that ITK would write: of a small volume, with the sizes put in."""
+    size = volume.grid.size
+    if max(size) > nifti.LONGEST_AXIS:
+        raise OutputError(f"{path.name}: NIfTI-1 holds {nifti.LONGEST_AXIS} voxels along an axis; write .nrrd or .mha")
+    small, place = replace(volume.grid, size=(SMALL,) * 3), path.with_name("small.nii")
+    _write_by_itk(Volume(np.zeros(small.shape, volume.voxels.dtype), small), place, compress=False)
+    content = place.read_bytes()
+    place.unlink()
+    if len(content) < nifti.VOXELS_AT:
+        raise OutputError(f"{path.name}: not written: the disk is full")
+    return nifti.with_size(content[: nifti.VOXELS_AT], size)
 
 
 def _write_by_itk(volume: Volume, path: Path, *, compress: bool) -> None:
