@@ -10,6 +10,7 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
+from mr2ct.aligned import are_aligned, resample_aligned
 from mr2ct.card import SliceGrid
 from mr2ct.grid import Grid
 from mr2ct.volume import Volume
@@ -99,24 +100,26 @@ def to_model_grid(mr: Volume, model_grid: Grid, outside: float) -> NDArray[np.fl
     Beyond the volume the value is outside. Voxels less than half as wide as the model's are averaged first, in whole
     blocks, so that none are skipped.
     """
-    image = mr.image()
     block = _voxels_per_target_voxel(mr.grid, model_grid)
-    if max(block) > 1:
-        missing = [-size % n for size, n in zip(mr.grid.size, block, strict=True)]
-        image = sitk.BinShrink(sitk.ZeroFluxNeumannPad(sitk.Cast(image, sitk.sitkFloat32), [0, 0, 0], missing), block)
-    return _resample(image, model_grid, outside)
+    if max(block) == 1:
+        return _resample(mr.voxels, mr.grid, model_grid, outside)
+    missing = [-size % n for size, n in zip(mr.grid.size, block, strict=True)]
+    image = sitk.BinShrink(sitk.ZeroFluxNeumannPad(sitk.Cast(mr.image(), sitk.sitkFloat32), [0, 0, 0], missing), block)
+    return _resample(sitk.GetArrayViewFromImage(image), Grid.of(image), model_grid, outside)
 
 
 def from_model_grid(slices: NDArray[Any], model_grid: Grid, grid: Grid, outside: float) -> NDArray[np.float32]:
     """Values on the model grid, (slices, rows, columns), linearly interpolated onto a volume's: (k, j, i) float32."""
-    return _resample(model_grid.image(slices), grid, outside)
+    return _resample(slices, model_grid, grid, outside)
 
 
-def _resample(image: sitk.Image, grid: Grid, outside: float) -> NDArray[np.float32]:
+def _resample(voxels: NDArray[Any], source: Grid, target: Grid, outside: float) -> NDArray[np.float32]:
     """An image reaches half a voxel beyond its outer voxel centres; farther out the value is outside."""
+    if are_aligned(source, target):
+        return resample_aligned(voxels, source, target, outside)
     resampled = sitk.Resample(
-        image, grid.size, sitk.Transform(), sitk.sitkLinear, grid.origin, grid.spacing, grid.direction, outside,
-        sitk.sitkFloat32,
+        source.image(voxels), target.size, sitk.Transform(), sitk.sitkLinear, target.origin, target.spacing,
+        target.direction, outside, sitk.sitkFloat32,
     )  # fmt: skip
     values: NDArray[np.float32] = sitk.GetArrayFromImage(resampled)
     return values
