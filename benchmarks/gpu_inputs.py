@@ -1,0 +1,104 @@
+"""What every contender of benchmarks/gpu.py is given: one model, one generator, one head."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from gpu_contenders import HEADS, SLICES, WEIGHTS
+from mr2ct.card import FileFacts
+from mr2ct.errors import ModelError
+from mr2ct.head import head_mask
+from mr2ct.intensity import mr_limits, to_network
+from mr2ct.model import CARD, Model, graph_file, open_model
+from mr2ct.model_grid import place, to_model_grid
+from mr2ct.reading import read_volume
+from mr2ct.volume import Volume
+from mr2ct_training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from mr2ct_training.generator import Generator, GeneratorConfig
+
+REFERENCE_SLICES = 3
+
+
+def prepare(
+    folder: Path, model: Path | None, checkpoint: Path | None, width: int, head: Path | None, most: int
+) -> Model:
+    """Fill a folder with slices.npy, heads.npy and weights.pt, and return the model all contenders run.
+
+    model: a model folder, or checkpoint: what to export, or neither: an untrained generator of a width.  head: an MR,
+    None to draw one.  most: slices, the middle ones are taken.
+    slices.npy: (slices, 1, rows, columns) float32 in [-1, 1].  heads.npy: (slices, rows, columns) bool.
+    """
+    mr = read_volume(_drawn_head(folder) if head is None else head)
+    opened = _exported(folder / "model", checkpoint, width, mr) if model is None else open_model(model)
+    card = opened.card
+    mask = head_mask(mr)
+    limits = mr_limits(card.mr_window, mr.voxels, mask)
+    grid = place(mr.grid, mask, card.slices).grid
+    slices = to_network(to_model_grid(mr, grid, outside=limits[0]), limits)
+    heads = to_model_grid(Volume(mask.astype(np.uint8), mr.grid), grid, outside=0) > 0.5
+    count = min(len(slices), most, card.max_batch)
+    first = (len(slices) - count) // 2
+    np.save(folder / SLICES, slices[first : first + count, np.newaxis])
+    np.save(folder / HEADS, heads[first : first + count])
+    save_checkpoint(Checkpoint(generator_of(opened), card.mr_window, card.ct_window_hu), folder / WEIGHTS)
+    return opened
+
+
+def generator_of(model: Model) -> Generator:
+    """The PyTorch generator that a model's fp32 graph was made of; the graph keeps the names of its weights.
+
+    Raises ModelError when a weight is missing, but for biases: the exporter leaves out those that are all 0.
+    """
+    import onnx
+
+    file = graph_file("fp32")
+    graph = onnx.load_from_string(model.read(file)).graph
+    tensors = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    told = model.card.generator
+    network = Generator(GeneratorConfig(width=told["width"], blocks=told.get("blocks", GeneratorConfig.blocks))).eval()
+    weights = {
+        name: torch.zeros_like(weight) if name.endswith(".bias") else weight
+        for name, weight in network.state_dict().items()
+    }
+    missing = [name for name in weights if name not in tensors and not name.endswith(".bias")]
+    if missing:
+        raise ModelError(f"{model.folder / file}: no weight {missing[0]}; PyTorch cannot be run beside this model")
+    found = {name: torch.from_numpy(tensors[name].copy()) for name in weights if name in tensors}
+    network.load_state_dict({**weights, **found})
+    return network
+
+
+def _drawn_head(folder: Path) -> Path:
+    head, phantom = folder / "head.nii.gz", Path(__file__).resolve().parents[1] / "tests" / "phantom.py"
+    subprocess.run([sys.executable, str(phantom), str(head)], check=True, stdout=subprocess.DEVNULL)
+    return head
+
+
+def _exported(folder: Path, path: Path | None, width: int, mr: Volume) -> Model:
+    """A model folder with both graphs; the fp16 one also where it is outside its budget, then without a certificate."""
+    from mr2ct_export.folder import export  # needs onnx, onnxscript and onnxruntime, which a ready model does not
+    from mr2ct_export.reference import reference_from_volumes
+    from mr2ct_export.to_half import to_half
+    from mr2ct_export.to_onnx import to_onnx
+    from mr2ct_export.untrained import untrained_checkpoint
+
+    checkpoint = untrained_checkpoint(width, seed=0) if path is None else load_checkpoint(path)
+    reference = reference_from_volumes(
+        [mr], checkpoint.slices, checkpoint.mr_window, checkpoint.mr_to_ct, count=REFERENCE_SLICES
+    )
+    card = export(checkpoint, reference, folder, fp16=True).card
+    file = graph_file("fp16")
+    if file not in card.files:
+        content = to_half(to_onnx(checkpoint.mr_to_ct, card.slices)).SerializeToString(deterministic=True)
+        (folder / file).write_bytes(content)
+        facts = FileFacts(hashlib.sha256(content).hexdigest(), len(content))
+        card = replace(card, files={**card.files, file: facts})
+        (folder / CARD).write_text(card.to_json(), encoding="utf-8")
+    return open_model(folder)
