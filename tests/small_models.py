@@ -62,13 +62,17 @@ def write_model(
     folder: Path,
     graphs: dict[str, onnx.ModelProto | bytes] | None = None,
     certificates: tuple[Certificate, ...] | None = None,
+    reference: dict[str, NDArray[Any]] | None = None,
     **card: Any,
 ) -> Model:
-    """Write and open a model folder: by default the identity in fp32, MR 0..2000 to HU -600..1400, so HU = MR - 600."""
+    """Write and open a model folder: by default the identity in fp32, MR 0..2000 to HU -600..1400, so HU = MR - 600.
+
+    reference: the arrays of reference.npz, None for those that the identity answers without error.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     graphs = {"fp32": identity_graph()} if graphs is None else graphs
     arrays = io.BytesIO()
-    np.savez_compressed(arrays, **identity_reference())
+    np.savez_compressed(arrays, **(identity_reference() if reference is None else reference))
     contents = {REFERENCE: arrays.getvalue()}
     for precision, graph in graphs.items():
         contents[graph_file(precision)] = graph if isinstance(graph, bytes) else graph.SerializeToString()

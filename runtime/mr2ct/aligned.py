@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mr2ct.grid import Grid
+from mr2ct.slabs import in_slabs
 
 PARALLEL = 1e-6  # of a direction cosine: a quarter of a micrometre over a head
 # voxels; a product costs as many operations as the axis is long, and beyond this ITK is the faster
@@ -41,20 +42,30 @@ def resample_aligned(voxels: NDArray[Any], source: Grid, target: Grid, outside: 
     is outside. The voxels are finite.
     """
     along = np.abs(source.axes.T @ target.axes).argmax(axis=0)  # the source's axis along each of the target's
-    axes = [_axis(source, target, int(along[axis]), axis) for axis in range(3)]
-    values = np.ascontiguousarray(np.transpose(voxels, [2 - int(along[axis]) for axis in (2, 1, 0)]), np.float32)
-    i, j, k = axes
-    if _is_one_to_one(k):
-        if not np.array_equal(k.weights.argmax(axis=1), np.arange(len(values))):
-            values = values[k.weights.argmax(axis=1)]
-    else:
-        values = np.tensordot(k.weights, values, axes=1)
-    values = values if _is_same(j) else np.matmul(j.weights, values)
-    values = values if _is_same(i) else np.matmul(values, i.weights.T)
-    for axis, place in ((k, (slice(None),)), (j, (slice(None), slice(None))), (i, (Ellipsis, slice(None)))):
-        if not axis.inside.all():
-            values[(*place[:-1], ~axis.inside)] = outside
-    return values
+    i, j, k = (_axis(source, target, int(along[axis]), axis) for axis in range(3))
+    given = np.transpose(voxels, [2 - int(along[axis]) for axis in (2, 1, 0)])
+    result = np.empty(target.shape, np.float32)
+
+    def fill(slab: slice) -> None:
+        values = _mixed(given, k.weights[slab])
+        values = values if _is_same(j) else np.matmul(j.weights, values)
+        values = values if _is_same(i) else np.matmul(values, i.weights.T)
+        values[~k.inside[slab]] = outside
+        values[:, ~j.inside] = outside
+        values[:, :, ~i.inside] = outside
+        result[slab] = values
+
+    in_slabs(fill, len(result))
+    return result
+
+
+def _mixed(given: NDArray[Any], weights: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The planes of some rows of weights, (planes, ...) float32, a new array. given: (sources, ...)."""
+    used = np.flatnonzero(weights.any(axis=0))
+    sources = slice(int(used[0]), int(used[-1]) + 1)
+    if (weights.max(axis=1) >= 1 - PARALLEL).all():  # each lies on a source
+        return np.ascontiguousarray(given[weights.argmax(axis=1)], np.float32)
+    return np.tensordot(weights[:, sources], np.ascontiguousarray(given[sources], np.float32), axes=1)
 
 
 def _axis(source: Grid, target: Grid, along: int, axis: int) -> _Axis:
@@ -74,10 +85,6 @@ def _axis(source: Grid, target: Grid, along: int, axis: int) -> _Axis:
     return _Axis(weights, inside)
 
 
-def _is_one_to_one(axis: _Axis) -> bool:
-    """Whether each target lies on a source, to PARALLEL of a voxel."""
-    return bool((axis.weights.max(axis=1) >= 1 - PARALLEL).all())
-
-
 def _is_same(axis: _Axis) -> bool:
+    """Whether each target lies on the source of its own number, to PARALLEL of a voxel."""
     return axis.weights.shape[0] == axis.weights.shape[1] and bool((axis.weights.diagonal() >= 1 - PARALLEL).all())

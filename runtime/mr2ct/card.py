@@ -102,6 +102,32 @@ class Certificate:
 
 
 @dataclass(frozen=True)
+class LayerError:
+    """Mean and 99.9th percentile of |HU(engine) - HU(PyTorch fp32)| inside the head."""
+
+    mean_hu: float
+    p99_9_hu: float
+
+
+@dataclass(frozen=True)
+class Quantisation:
+    """Why the int8 graph has the convolutions in eight bits that it has.
+
+    int8: those convolutions.  none, alone: the error with none of them in int8, and with one of them alone, for each
+    that could be; those that are not in int8 were left out to stay within limits_hu.  calibrated_on, measured_on: how
+    many slices; no slice is of both, nor a reference slice.  engine: what computed it.
+    """
+
+    int8: tuple[str, ...]
+    none: LayerError
+    alone: dict[str, LayerError]
+    limits_hu: dict[str, float]
+    calibrated_on: int
+    measured_on: int
+    engine: str
+
+
+@dataclass(frozen=True)
 class Card:
     """A model's card; the fields of card.json, less the schema's name."""
 
@@ -124,6 +150,7 @@ class Card:
     mr2ct_version: str = ""
     input_name: str = "mr"
     output_name: str = "synthetic_ct"
+    quantisation: Quantisation | None = None  # of the int8 graph; where there is none, the field is not in card.json
 
     @property
     def trained(self) -> bool:
@@ -139,6 +166,8 @@ class Card:
         card = asdict(self)
         card["mr_window"] = {"kind": _WINDOW_KINDS[type(self.mr_window)], **card["mr_window"]}
         card["network_data_format"] = self._network_data_format()
+        if self.quantisation is None:
+            del card["quantisation"]
         return json.dumps({"schema": SCHEMA, **card}, indent=2) + "\n"
 
     def _network_data_format(self) -> dict[str, Any]:
@@ -180,6 +209,8 @@ def _read(kind: Any, value: Any, place: str) -> Any:
     """A value of JSON as the type that Card declares. Raises ValueError, which tells the place of what is wrong."""
     if kind == MrWindow:
         return _read_window(value, place)
+    if kind == Quantisation | None:
+        kind = Quantisation
     if is_dataclass(kind):
         return _read_fields(kind, value, place)
     if kind == dict[str, Any]:
@@ -241,5 +272,7 @@ def _refuse_impossible(card: Card) -> None:
     for place, low, high in (("mr_window", window.low, window.high), ("ct_window_hu", low_hu, high_hu)):
         if not low < high:
             raise ValueError(f"{place} must go from low to high, not from {low:g} to {high:g}")
+    if card.quantisation is not None and not set(card.quantisation.int8) <= set(card.quantisation.alone):
+        raise ValueError("quantisation.int8 names a convolution that quantisation.alone does not")
     if isinstance(window, PercentileWindow) and not (window.low >= 0 and window.high <= 100):
         raise ValueError("mr_window: percentiles must lie in [0, 100]")

@@ -1,34 +1,38 @@
-"""The one place that may choose what runs a model, and that proves it before it runs."""
+"""The one place that may choose what runs a model, and that has it proved before it runs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
 from mr2ct.backend import Backend
 from mr2ct.card import Certificate
-from mr2ct.errors import DeviceError, ModelError, OutputError
-from mr2ct.gpu import Gpu, first_gpu
+from mr2ct.errors import DeviceError, ModelError, Mr2ctError, OutputError
+from mr2ct.gpu import first_gpu
 from mr2ct.machine_certificate import certify_here
-from mr2ct.model import Model, graph_file
-from mr2ct.tensorrt_flavour import open_flavour
+from mr2ct.model import Model
+from mr2ct.opening import Say, file_of, open_device
 
-# The graph a device takes by itself: the first of these that the model has. CPUs convolve in fp32: there fp16 is only
-# slower. TensorRT is strongly typed, so for it fp16 is another graph too.
-PREFERRED = {
-    "tensorrt": ("fp16", "fp32"),
-    "tensorrt-rtx": ("fp16", "fp32"),
-    "onnxruntime-rtx": ("fp16", "fp32"),
+# What a device can compute in, fastest first (benchmarks/results). CPUs convolve fp16 in fp32: there it is only slower.
+RUNS = {
+    "tensorrt": ("fp16", "fp32", "int8"),
+    "tensorrt-rtx": ("fp16", "fp32", "int8"),
     "cuda": ("fp16", "fp32"),
-    "cpu": ("fp32", "fp16"),
+    "onnxruntime-rtx": ("fp16", "fp32"),
+    "openvino": ("int8", "bf16", "fp32"),
+    "cpu": ("fp32", "fp16", "int8"),
 }
-DEVICES = ("auto", *sorted(PREFERRED))
-PRECISIONS = ("auto", "fp32", "fp16")
-FASTEST_FIRST = ("tensorrt", "tensorrt-rtx", "cuda")  # of the GPU; what "auto" tries before it takes the CPU
-
-Say = Callable[[str], None]
+DEVICES = ("auto", *sorted(RUNS))
+PRECISIONS = ("auto", "fp32", "fp16", "bf16", "int8")
+# How far from PyTorch fp32 the budgets of mr2ct.certificate let a run be: max 0.1 HU; mean 1, p99.9 20 HU; the same, on
+# 8-bit numbers, whose worst voxels are farther out.
+QUALITIES = {
+    "exact": ("fp32",),
+    "standard": ("fp32", "fp16", "bf16"),
+    "fast": ("fp32", "fp16", "bf16", "int8"),
+}
+ON_GPU, ON_CPU = ("tensorrt", "tensorrt-rtx", "cuda"), ("openvino", "cpu")  # what "auto" tries, fastest first
 
 
 def _silent(_: str) -> None:
@@ -39,7 +43,7 @@ def _silent(_: str) -> None:
 class Choice:
     """A backend, the file of the model and the precision it runs, why these, and what proves them.
 
-    certificate: of this machine where the engine runs on a GPU, else of the model's card; None only when it was asked
+    certificate: of this machine, or of the model's card where its engine is the card's own; None only when it was asked
     for uncertified. A context manager: the end of the block closes the backend.
     """
 
@@ -63,91 +67,104 @@ def choose_backend(
     device: str = "auto",
     precision: str = "auto",
     *,
+    quality: str = "standard",
     uncertified: bool = False,
+    threads: int | None = None,
     say: Say = _silent,
 ) -> Choice:
     """Open the engine that was asked for, or for "auto" the fastest certified one that is here.
 
-    device: one of DEVICES. precision: one of PRECISIONS. uncertified: also take a graph without a passing certificate.
-    say: is told in a line what takes long, such as the build of an engine.
-    Raises DeviceError when a named device is not here (no other one is taken instead), ModelError when the model has no
-    certified graph of the precision or the engine is outside its budget on this machine, OutputError when an engine
-    that is built cannot be kept.
+    device: one of DEVICES. precision: one of PRECISIONS. quality: of QUALITIES, what "auto" may take of precisions; a
+    named precision is taken as it is. uncertified: also take a graph without a passing certificate. threads: cores for
+    an engine on the CPU, None for all. say: is told in a line what takes long, such as the build of an engine.
+    Raises DeviceError when a named device is not here (no other one is taken instead) or does not compute in the
+    precision, ModelError when the model has no certified graph of the precision or the engine is outside its budget on
+    this machine, OutputError when an engine that is built cannot be kept.
     """
-    if device not in DEVICES:
-        raise DeviceError(f"device {device!r} is not known; known: {', '.join(DEVICES)}")
+    for kind, given, known in (("device", device, DEVICES), ("quality", quality, tuple(QUALITIES))):
+        if given not in known:
+            raise DeviceError(f"{kind} {given!r} is not known; known: {', '.join(known)}")
     if precision not in PRECISIONS:
         raise ModelError(f"precision {precision!r} is not known; known: {', '.join(PRECISIONS)}")
+    wanted = QUALITIES[quality] if precision == "auto" else (precision,)
+
+    def opened(named: str, why: str) -> Choice:
+        return _first_that_runs(model, named, wanted, why, uncertified, threads, say)
+
     if device != "auto":
-        return _open(model, device, precision, "as asked", uncertified, say)
+        return opened(device, "as asked")
+    reasons: list[str] = []
+    devices: tuple[str, ...] = (*ON_GPU, *ON_CPU)
     try:
         first_gpu()
     except DeviceError as error:
-        return _open(model, "cpu", precision, f"auto: {error}", uncertified, say)
-    reasons: list[str] = []
-    for gpu in FASTEST_FIRST:
+        reasons, devices = [str(error)], ON_CPU
+    for named in devices[:-1]:
         try:
-            return _open(model, gpu, precision, "; ".join(["auto: the fastest here", *reasons]), uncertified, say)
+            return opened(named, "; ".join(["auto: the fastest here", *reasons]))
         except (DeviceError, ModelError, OutputError) as error:
-            reasons.append(f"not {gpu} ({error})")
-            say(reasons[-1])
-    return _open(model, "cpu", precision, f"auto: {'; '.join(reasons)}", uncertified, say)
+            reasons.append(f"not {named} ({error})")
+            if named in ON_GPU:
+                say(reasons[-1])
+    return opened(devices[-1], "; ".join(["auto", *reasons]))
 
 
-def _open(model: Model, device: str, precision: str, why: str, uncertified: bool, say: Say) -> Choice:
-    """Open one device with a graph that may be run, and prove it here where the card cannot speak for it."""
-    taken = _certified(model, PREFERRED[device] if precision == "auto" else (precision,), uncertified)
-    file = graph_file(taken)
-    if device == "cpu":
-        from mr2ct.onnxruntime_backend import OnnxruntimeBackend  # loads the engine; importing mr2ct stays light
+def _first_that_runs(
+    model: Model, device: str, wanted: tuple[str, ...], why: str, uncertified: bool, threads: int | None, say: Say
+) -> Choice:
+    """The fastest of the wanted precisions that the device has, the model has, and that is proved."""
+    errors: list[Mr2ctError] = []
+    for precision in _certified(model, device, wanted, uncertified):
+        try:
+            return _proved(model, device, precision, why, uncertified, threads, say)
+        except (DeviceError, ModelError) as error:  # the CPU has no bfloat16, or here it is outside its budget
+            errors.append(error)
+            if device in ON_GPU and isinstance(error, DeviceError):
+                break  # no precision helps where there is no GPU, or no room on it
+    raise errors[0]
 
-        return Choice(OnnxruntimeBackend(model, file, device), file, taken, why, model.card.certificate(file))
-    backend, made_of, gpu = _open_gpu(model, device, file, taken, say)
-    certificate = None
+
+def _proved(
+    model: Model, device: str, precision: str, why: str, uncertified: bool, threads: int | None, say: Say
+) -> Choice:
+    """Open a device, and prove it here where the card cannot speak for it."""
+    opened = open_device(model, device, precision, threads, say)
+    backend, file = opened.backend, opened.file
+    if uncertified:
+        return Choice(backend, file, precision, why, None if opened.hardware else model.card.certificate(file))
     try:
-        if not uncertified:
+        certificate = model.card.certificate(file)
+        if opened.hardware:
             certificate = certify_here(
-                backend, model, file=file, precision=taken, made_of=made_of, hardware=str(gpu), say=say
+                backend,
+                model,
+                file=file,
+                precision=precision,
+                made_of=opened.made_of,
+                hardware=opened.hardware,
+                say=say,
             )
     except BaseException:
         backend.close()
         raise
-    return Choice(backend, file, taken, why, certificate)
+    return Choice(backend, file, precision, why, certificate)
 
 
-def _open_gpu(model: Model, device: str, file: str, precision: str, say: Say) -> tuple[Backend, str, Gpu]:
-    """A backend on the first GPU, the sha256 of what it runs, and the GPU."""
-    if device == "cuda":  # onnxruntime itself tells best what it lacks for it
-        from mr2ct.onnxruntime_backend import OnnxruntimeBackend
-
-        return OnnxruntimeBackend(model, file, device), model.card.files[file].sha256, first_gpu()
-    gpu = first_gpu()  # without one there is no use in looking for TensorRT
-    if device == "onnxruntime-rtx":
-        from mr2ct.onnxruntime_backend import OnnxruntimeBackend
-
-        return OnnxruntimeBackend(model, file, device), model.card.files[file].sha256, gpu
-    from mr2ct.kept_kernels import KeptKernels
-    from mr2ct.tensorrt_backend import TensorrtBackend
-    from mr2ct.tensorrt_engine import engine_of
-
-    flavour = open_flavour(device)
-    engine, plan = engine_of(flavour, model, precision, say)
-    kernels = None if flavour.builds_on_gpu else KeptKernels(engine.key, gpu)
-    return TensorrtBackend(model, flavour, plan, gpu, say, kernels=kernels), engine.about["plan"]["sha256"], gpu
-
-
-def _certified(model: Model, precisions: tuple[str, ...], uncertified: bool) -> str:
-    """The first of the precisions whose graph may be run."""
-    there = [precision for precision in precisions if precision in model.precisions]
+def _certified(model: Model, device: str, wanted: tuple[str, ...], uncertified: bool) -> list[str]:
+    """Those of the wanted precisions that may be run, the device's fastest first. Raises where there are none."""
+    able = [precision for precision in RUNS[device] if precision in wanted]
+    if not able:
+        raise DeviceError(f"{device} does not compute in {' or '.join(wanted)}; it does in {', '.join(RUNS[device])}")
+    there = [precision for precision in able if file_of(precision) in model.card.files]
     if not there:
         raise ModelError(
-            f"{model.folder}: no {' or '.join(precisions)} graph; it has {', '.join(model.precisions) or 'none'}; "
-            "mr2ct-export --fp16 makes both"
+            f"{model.folder}: no {' or '.join(able)} graph; it has {', '.join(model.precisions) or 'none'}; "
+            "mr2ct-export writes them"
         )
-    for precision in there:
-        if uncertified or model.card.certificate(graph_file(precision)):
-            return precision
-    raise ModelError(
-        f"{model.folder}: {graph_file(there[0])} has no passing certificate; export it again, or --uncertified runs it "
-        "all the same"
-    )
+    proved = [precision for precision in there if uncertified or model.card.certificate(file_of(precision))]
+    if not proved:
+        raise ModelError(
+            f"{model.folder}: {file_of(there[0])} has no passing certificate; export it again, or --uncertified runs "
+            "it all the same"
+        )
+    return proved

@@ -21,7 +21,7 @@ class CudaDevice:
 
     def __init__(self) -> None:
         """Raises DeviceError when PyCUDA is missing or finds no GPU."""
-        self.driver = driver = _pycuda()
+        self.driver = driver = load_pycuda()
         with self.telling("the start"):
             driver.init()
             self._context = driver.Device(0).retain_primary_context()
@@ -63,8 +63,8 @@ class CudaDevice:
         self._context.detach()
 
 
-def _pycuda() -> Any:
-    """The module pycuda.driver."""
+def load_pycuda() -> Any:
+    """The module pycuda.driver. Raises DeviceError when it is missing or does not load."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it warns of what it then raises

@@ -54,3 +54,7 @@ class KeptKernels:
         except OutputError as error:
             say(f"kernels are not kept, and will be compiled again: {error}")
         self._loaded = compiled
+
+    def let_go(self) -> None:
+        """Give TensorRT-RTX its object back, before what made it goes; nothing is kept any more."""
+        self._kernels = None

@@ -105,6 +105,6 @@ def _read(kept_at: Path, proved: Proved) -> Certificate | None:
         certificate = Certificate(**about["certificate"])
         same = about["schema"] == SCHEMA and about["proved"] == json.loads(json.dumps(asdict(proved)))
         holds = same and certificate.budget_hu == BUDGETS_HU[proved.precision] and certificate.passed
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
     return certificate if holds else None

@@ -25,14 +25,20 @@ WHERE = {"cpu": "CPU", "cuda": "CUDA", "onnxruntime-rtx": "TensorRT-RTX"}
 # Slices a call. CPU: 0.27 s a slice at 1, 2 and 4 alike, but 0.44, 0.66 and 1.0 GB (full generator, 2 AVX-512 cores).
 # GPU: to be measured; 8 slices of fp16 activations are about 1 GB.
 BATCH = {"cpu": 1, "cuda": 8, "onnxruntime-rtx": 16}
+# On by default, and 10 bits of mantissa for what is asked in fp32.
+# https://onnxruntime.ai/docs/execution-providers/CUDA-ExecutionProvider.html#use_tf32
+NO_TF32 = {"use_tf32": "0"}
 FATAL_ONLY = 4  # onnxruntime's severity: what goes wrong is raised, so nothing needs printing
 
 
 class OnnxruntimeBackend:
     """One graph of a model in an onnxruntime session on one device; see mr2ct.backend.Backend."""
 
-    def __init__(self, model: Model, file: str, device: str) -> None:
-        """device: a key of PROVIDERS. Raises DeviceError when it is not here, ModelError when the graph is not ours."""
+    def __init__(self, model: Model, file: str, device: str, *, threads: int | None = None) -> None:
+        """device: a key of PROVIDERS.  threads: cores of the CPU to use, None for all.
+
+        Raises DeviceError when the device is not here, ModelError when the graph is not ours.
+        """
         _refuse_both_packages()
         provider = PROVIDERS[device]
         if device == "cuda" and not has_cuda():
@@ -45,6 +51,8 @@ class OnnxruntimeBackend:
         self.batch = min(BATCH[device], self._max_batch)
         options = onnxruntime.SessionOptions()
         options.log_severity_level = FATAL_ONLY
+        if threads is not None:
+            options.intra_op_num_threads = threads
         # The graph comes from bytes, so that what was checked is what runs. Weights that it keeps in other files may
         # only lie in the model folder, where every file was checked too; by default the working directory is searched.
         options.add_session_config_entry(
@@ -57,7 +65,13 @@ class OnnxruntimeBackend:
                 add_rtx(options, model.card, self.batch)
             named = None if device == "onnxruntime-rtx" else [provider]  # a plugin's is in the options
             # else onnxruntime goes over to the CPU when the GPU fails, and only prints that it did
-            self._session = onnxruntime.InferenceSession(graph, options, providers=named, enable_fallback=0)
+            self._session = onnxruntime.InferenceSession(
+                graph,
+                options,
+                providers=named,
+                provider_options=[NO_TF32] if device == "cuda" else None,
+                enable_fallback=0,
+            )
             self._session.disable_fallback()  # the same for onnxruntime < 1.24, which has no enable_fallback
         except Exception as error:  # onnxruntime has no base exception of its own
             reason = _first_line(error)
@@ -76,6 +90,8 @@ class OnnxruntimeBackend:
         """See mr2ct.backend.Backend.run. Raises DeviceError when the engine fails, out of memory for one."""
         if not 1 <= len(batch) <= self._max_batch:
             raise DeviceError(f"{len(batch)} slices at once; this model takes 1 to {self._max_batch}")
+        if self._session is None:
+            raise DeviceError(f"{self.description}: closed already")
         try:
             if self._bound is not None:
                 return self._bound.run(batch)
@@ -90,7 +106,7 @@ class OnnxruntimeBackend:
 
     def close(self) -> None:
         """See mr2ct.backend.Backend.close: onnxruntime gives back what it holds when the session goes."""
-        self._bound = None
+        self._bound = self._session = None
 
 
 def has_cuda() -> bool:

@@ -6,25 +6,28 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-KEPT = 2  # batch sizes: a volume's calls are of one size, and the last of another
+KEPT = 2  # shapes: a volume's calls are of one, and the last of another
 
 
 class BoundSession:
-    """Runs a session over buffers of its own on a device, a pair for each batch size."""
+    """Runs a session over buffers of its own on a device, a pair for each of the shapes that were last asked for."""
 
     def __init__(self, session: onnxruntime.InferenceSession, ends: tuple[str, str], device: str) -> None:
         """ends: names of input and output.  device: onnxruntime's name of the memory, "cuda" or "cpu"."""
         self._session, self._ends, self._device = session, ends, device
-        self._pairs: dict[int, tuple[onnxruntime.IOBinding, onnxruntime.OrtValue, onnxruntime.OrtValue]] = {}
+        self._pairs: dict[
+            tuple[int, ...], tuple[onnxruntime.IOBinding, onnxruntime.OrtValue, onnxruntime.OrtValue]
+        ] = {}
 
     def run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         """(N, ...) float32 to the same shape, a new array."""
-        batch = np.ascontiguousarray(batch)
-        pair = self._pairs.get(len(batch))
+        batch = np.ascontiguousarray(batch, np.float32)  # update_inplace would take the bytes of any other type
+        pair = self._pairs.pop(batch.shape, None)
         if pair is None:
             while len(self._pairs) >= KEPT:
                 del self._pairs[next(iter(self._pairs))]
-            pair = self._pairs[len(batch)] = self._bind(batch.shape)
+            pair = self._bind(batch.shape)
+        self._pairs[batch.shape] = pair  # the last of them: those used longest ago go first
         binding, given, answer = pair
         given.update_inplace(batch)
         self._session.run_with_iobinding(binding)

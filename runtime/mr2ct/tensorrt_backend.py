@@ -63,10 +63,12 @@ class TensorrtBackend:
         self._contexts: list[Any] = []
         self._runtime: Any = None
         self._engine: Any = None
+        self._config: Any = None
+        self._kernels = kernels
         self._device: CudaDevice | None = CudaDevice()
         try:
             with self._device.current(), self._device.telling("the start of the engine"):
-                self._open(plan, kernels, cuda_graphs)
+                self._open(plan, cuda_graphs)
                 self.step = self._allocate(step, say)
             blank = np.full((self._max_batch, *self._shape), -1, np.float32)
             for _ in range(WARM_UPS):
@@ -81,9 +83,12 @@ class TensorrtBackend:
         """See mr2ct.backend.Backend.run. Raises DeviceError when the engine or the GPU fails."""
         if not 1 <= len(batch) <= self._max_batch:
             raise DeviceError(f"{len(batch)} slices at once; this model takes 1 to {self._max_batch}")
+        if batch.shape[1:] != self._shape:
+            raise DeviceError(f"slices of {batch.shape[1:]}; this model takes {self._shape}")
         device, queues = self._device, self._queues
         if device is None or queues is None:
             raise DeviceError(f"{self.description}: closed already")
+        self._log.clear()
         with device.current(), device.telling(f"a run of {len(batch)} slices"):
             begun, ended = device.driver.Event(), device.driver.Event()
             try:
@@ -111,10 +116,12 @@ class TensorrtBackend:
                 self._queues.scratch.free()
             self._queues = None
             self._contexts.clear()
-            self._engine = self._runtime = None
+            if self._kernels is not None:
+                self._kernels.let_go()
+            self._config = self._engine = self._runtime = None  # each was made by the next
         device.close()
 
-    def _open(self, plan: bytes, kernels: KeptKernels | None, cuda_graphs: bool) -> None:
+    def _open(self, plan: bytes, cuda_graphs: bool) -> None:
         """Load the plan, and make a context without memory for each slot."""
         library = self._flavour.library
         self._voice = logger(library, self._log)  # to be kept: TensorRT only points to it
@@ -129,20 +136,26 @@ class TensorrtBackend:
                 f"({self._reason()}); mr2ct-export --clear-engines, and it is built again"
             )
         self._runtime, self._engine = runtime, engine
-        config = engine.create_runtime_config()
-        config.set_execution_context_allocation_strategy(library.ExecutionContextAllocationStrategy.USER_MANAGED)
+        asked = library.ExecutionContextAllocationStrategy.USER_MANAGED
         if not self._flavour.builds_on_gpu:  # it compiles here, for the shapes it meets
-            strategies = library.DynamicShapesKernelSpecializationStrategy
-            config.dynamic_shapes_kernel_specialization_strategy = strategies.EAGER
-            if cuda_graphs:
-                config.cuda_graph_strategy = library.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
-            if kernels is not None:
-                kernels.attach(config)
+            asked = self._config = self._configured(asked, cuda_graphs)
         for _ in range(2):
-            context = engine.create_execution_context(config)
+            context = engine.create_execution_context(asked)
             if context is None:
                 raise DeviceError(f"{self._flavour.title} makes no execution context ({self._reason()})")
             self._contexts.append(context)
+
+    def _configured(self, strategy: Any, cuda_graphs: bool) -> Any:
+        """An IRuntimeConfig of TensorRT-RTX, of which contexts are made; TensorRT has one too, but only since 10.11."""
+        library, config = self._flavour.library, self._engine.create_runtime_config()
+        config.set_execution_context_allocation_strategy(strategy)
+        eager = library.DynamicShapesKernelSpecializationStrategy.EAGER
+        config.dynamic_shapes_kernel_specialization_strategy = eager
+        if cuda_graphs:
+            config.cuda_graph_strategy = library.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
+        if self._kernels is not None:
+            self._kernels.attach(config)
+        return config
 
     def _allocate(self, step: int | None, say: Callable[[str], None]) -> int:
         """Fill the slots, for as many slices as fit; returns how many that is."""

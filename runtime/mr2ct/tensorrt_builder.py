@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from mr2ct.errors import DeviceError, ModelError
+from mr2ct.stoppable import run_stoppable
 from mr2ct.tensorrt_flavour import Flavour
-from mr2ct.tensorrt_watch import LogLine, Progress, Report, first_error, logger, run_stoppable, shortened
+from mr2ct.tensorrt_watch import LogLine, Progress, Report, first_error, logger, shortened
 
 OPT_BATCH = 16  # slices; to be measured on a GPU
 DTYPES = {"FLOAT": "float32", "HALF": "float16", "BF16": "bfloat16"}

@@ -1,4 +1,4 @@
-"""What TensorRT says: its log, the progress of a build, and how a build is stopped.
+"""What TensorRT says: its log, and the progress of a build.
 
 TensorRT calls back from threads of its own, and drops an exception that a callback raises (it prints it and ends the
 build; seen with TensorRT-RTX 1.7.1). So nothing here raises: what goes wrong is kept and raised after the build.
@@ -10,9 +10,8 @@ import textwrap
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
-Answer = TypeVar("Answer")
 # phase ("Cloning network graph"), steps done, steps of this phase; phases nest, and each tells its own
 Report = Callable[[str, int, int], None]
 NO_DRIVER = "cudaError 35"  # TensorRT-RTX logs it on a machine without a GPU beside whatever else goes wrong
@@ -100,42 +99,3 @@ class Progress:
         except BaseException as error:
             self._error = error
             self.stop()
-
-
-def run_stoppable(work: Callable[[], Answer], stop: Callable[[], None]) -> Answer:
-    """Run work in a thread, so that Ctrl-C is heard here: stop is called, work waited for, and Ctrl-C raised again.
-
-    Work begins behind a gate: Ctrl-C while the thread is still being started finds nothing begun.
-    """
-    gate, ended = threading.Event(), threading.Event()
-    answers: list[Answer] = []
-    errors: list[BaseException] = []
-    begun = called_off = False
-
-    def run() -> None:
-        gate.wait()
-        try:
-            if not called_off:
-                answers.append(work())
-        except BaseException as error:
-            errors.append(error)
-        finally:
-            ended.set()
-
-    thread = threading.Thread(target=run)
-    try:
-        thread.start()
-        begun = True
-        gate.set()
-        ended.wait()
-    except BaseException:
-        stop()
-        called_off = True
-        gate.set()
-        if begun:
-            ended.wait()
-        raise
-    thread.join()
-    if errors:
-        raise errors[0]
-    return answers[0]

@@ -23,8 +23,10 @@ from mr2ct.card import (
     Certificate,
     FileFacts,
     FixedWindow,
+    LayerError,
     MrWindow,
     PercentileWindow,
+    Quantisation,
 )
 from mr2ct.errors import ModelError
 
@@ -58,9 +60,18 @@ CARD = Card(
     max_batch=183,
     files={GRAPH: FileFacts("ab" * 32, 45_000_000), "reference.npz": FileFacts("cd" * 32, 900_000)},
     certificates=(CERTIFICATE,),
+    quantisation=Quantisation(
+        int8=("residual.0.body.1",),
+        none=LayerError(0.2, 2.5),
+        alone={"residual.0.body.1": LayerError(0.3, 3.5), "down.0": LayerError(1.5, 12.5)},
+        limits_hu={"mean_hu": 0.8, "p99_9_hu": 10.0},
+        calibrated_on=32,
+        measured_on=12,
+        engine="OpenVINO 2026.4.1, CPU, int8 and bf16",
+    ),
 )
 FIELDS: dict[str, Any] = json.loads(CARD.to_json())
-OPTIONAL = {"task", "intended_use", "mr2ct_version", "input_name", "output_name"}
+OPTIONAL = {"task", "intended_use", "mr2ct_version", "input_name", "output_name", "quantisation"}
 FREE = {"generator", "training", "network_data_format"}  # what is in there is not ours to judge
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
@@ -115,8 +126,9 @@ TYPED = [pytest.param(place, id=".".join(map(str, place))) for place in PLACES]
 REQUIRED = [
     pytest.param(place, id=".".join(map(str, place)))
     for place in PLACES
-    if place[0] not in OPTIONAL and place[:-1] not in {("files",), ("certificates",), ("ct_window_hu",)}
-    if place[-2:-1] != ("budget_hu",)
+    if place[0] not in OPTIONAL or len(place) > 1
+    if place[:-1] not in {("files",), ("certificates",), ("ct_window_hu",)}
+    if place[-2:-1] not in {("budget_hu",), ("limits_hu",), ("int8",), ("alone",)}
 ]
 
 
@@ -220,6 +232,12 @@ def test_a_card_without_an_optional_field_has_its_default(name: str) -> None:
     assert getattr(Card.from_json(_without((name,)), WHERE), name) == Card.__dataclass_fields__[name].default
 
 
+def test_a_card_without_an_int8_graph_has_nothing_to_say_of_it() -> None:
+    card = replace(CARD, quantisation=None)
+    assert "quantisation" not in json.loads(card.to_json())
+    assert Card.from_json(card.to_json(), WHERE) == card
+
+
 @pytest.mark.parametrize("place", TYPED)
 def test_a_value_of_another_type_is_refused_by_the_name_of_its_field(place: Place) -> None:
     value = _at(FIELDS, place)
@@ -274,6 +292,7 @@ def test_what_is_no_number_is_refused_in_free_text_too(name: str, constant: str)
         (("ct_window_hu",), ["-600", "1400"], "ct_window_hu[0]"),
         (("files", GRAPH), "sha", f'files["{GRAPH}"]'),
         (("certificates",), {}, "certificates"),
+        (("quantisation", "int8"), ["exit.1"], "quantisation.int8"),
     ],
 )
 def test_a_card_that_cannot_be_meant_is_refused_by_the_name_of_its_field(place: Place, value: Any, told: str) -> None:

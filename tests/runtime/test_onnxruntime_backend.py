@@ -6,6 +6,7 @@ import hashlib
 import os
 import subprocess
 import sys
+import weakref
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from mr2ct.card import Card, FileFacts
 from mr2ct.errors import DeviceError, ModelError
 from mr2ct.model import CARD, Model, graph_file, open_model
 from mr2ct.onnxruntime_backend import OnnxruntimeBackend, has_cuda
+from own_process import passes_alone
 from small_models import SHAPE, identity_graph, write_model
 
 Ends = dict[str, tuple[int, list[Any]]]  # element type and shape by name
@@ -211,7 +213,7 @@ def test_one_package_or_a_build_of_ones_own_is_fine(
 def test_without_onnxruntime_mr2ct_imports_and_a_run_tells_what_to_install(identity_model: Model) -> None:
     code = f"""
 import sys
-sys.modules["onnxruntime"] = None
+sys.modules["onnxruntime"] = sys.modules["openvino"] = None
 import mr2ct, mr2ct.cli
 model = mr2ct.open_model({str(identity_model.folder)!r})
 for device in ("auto", "cpu", "cuda"):
@@ -281,6 +283,23 @@ def test_a_refused_graph_prints_nothing_beside_the_error(
 ) -> None:
     _refusal(write_model(tmp_path, {"fp32": graph}))
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_closed_backend_runs_no_more_and_closing_it_again_does_nothing(identity_model: Model) -> None:
+    backend, other = (OnnxruntimeBackend(identity_model, FILE, "cpu") for _ in range(2))
+    session = weakref.ref(backend._session)
+    for _ in range(2):
+        backend.close()
+    assert session() is None  # and with it what it held
+    slices = np.zeros((1, 1, 256, 256), np.float32)
+    with pytest.raises(DeviceError, match=r"^onnxruntime .*: closed already$"):
+        backend.run(slices)
+    np.testing.assert_array_equal(other.run(slices), slices)
+
+
+@pytest.mark.gpu
+def test_on_a_gpu_it_is_equal_to_the_cpu_in_any_batches_and_leaves_nothing() -> None:
+    passes_alone("cuda")
 
 
 @pytest.mark.gpu

@@ -1,8 +1,10 @@
-"""Every call of the builder exists, with these arguments, in the API of TensorRT 11 and of TensorRT-RTX.
+"""Every call of the builder and the runner exists, with these arguments, in TensorRT 11's API and TensorRT-RTX's.
 
 TensorRT's Python API (tensorrt-cu13-bindings) is a shared object that needs libnvinfer: gigabytes, and useless without
 a GPU. Empty stand-ins, compiled here, let it load. Then its classes and signatures can be read; asked for a builder,
 they give what TensorRT gives where it finds no GPU: none.
+
+PyCUDA's names are held against PyCUDA where it is installed; it tells no signatures.
 """
 
 from __future__ import annotations
@@ -15,15 +17,21 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
-from mr2ct import tensorrt_builder, tensorrt_watch
+from mr2ct import cuda_device, kept_kernels, tensorrt_backend, tensorrt_builder, tensorrt_slot, tensorrt_watch
+from mr2ct.errors import DeviceError
 from rtx_wheels import open_rtx
 
-# what the files call objects of TensorRT, and what these are
-CLASSES = {
+Classes = dict[str, str]
+
+# What each file calls objects of TensorRT, and what these are: "" is the library itself.
+LIBRARY = dict.fromkeys(("library", "flavour.library", "self._flavour.library"), "")
+BUILDER = LIBRARY | {
     "builder": "Builder",
     "network": "INetworkDefinition",
     "parser": "OnnxParser",
@@ -32,7 +40,39 @@ CLASSES = {
     "error": "ParserError",
     "tensor": "ITensor",
 }
-FLOOR = 25  # uses found in the two files; far fewer would mean that this test reads past them
+RUNNER = LIBRARY | {
+    "runtime": "Runtime",
+    "engine": "ICudaEngine",
+    "self._engine": "ICudaEngine",
+    "config": "IRuntimeConfig",
+    "context": "IExecutionContext",
+    "self._context": "IExecutionContext",
+}
+READ: dict[ModuleType, Classes] = {
+    tensorrt_builder: BUILDER,
+    tensorrt_watch: BUILDER,
+    tensorrt_backend: RUNNER,
+    tensorrt_slot: RUNNER,
+    kept_kernels: {"config": "IRuntimeConfig", "self._kernels": "IRuntimeCache"},
+}
+# what is called of TensorRT-RTX alone: a file, and a function
+RTX_ALONE = (kept_kernels, "_configured")
+
+# The same for PyCUDA.
+DRIVER = dict.fromkeys(("driver", "self.driver", "device.driver", "self._device.driver"), "")
+QUEUES = {"copies": "Stream", "compute": "Stream", "scratch": "DeviceAllocation"}
+OF_QUEUES = {f"{queues}.{name}": kind for queues in ("queues", "self._queues") for name, kind in QUEUES.items()}
+EVENTS = dict.fromkeys(("begun", "ended", "self._loaded", "self._computed", "self._stored"), "Event")
+PYCUDA: dict[ModuleType, Classes] = {
+    cuda_device: DRIVER | {"self._context": "Context", "allocation": "PagelockedHostAllocation"},
+    tensorrt_backend: DRIVER | OF_QUEUES | EVENTS | {"scratch": "DeviceAllocation"},
+    tensorrt_slot: DRIVER
+    | OF_QUEUES
+    | EVENTS
+    | dict.fromkeys(("allocation", "self._device_in", "self._device_out"), "DeviceAllocation"),
+}
+
+FLOOR = 25  # uses found in the two files of the builder; far fewer would mean that this test reads past them
 LIBRARIES = ("nvinfer", "nvinfer_plugin", "nvonnxparser")
 SYMBOLS = (
     "createInferBuilder_INTERNAL",
@@ -71,35 +111,56 @@ except DeviceError as error:
 """
 
 
-def uses() -> dict[str, set[int]]:
-    """What the builder uses of the library, "OnnxParser.parse", and with how many arguments it calls it."""
+def uses(read: dict[ModuleType, Classes], without: tuple[ModuleType | str, ...] = ()) -> dict[str, set[int]]:
+    """What files use of a library, "OnnxParser.parse", and with how many arguments they call it.
+
+    without: files and functions that are passed over.
+    """
     found: dict[str, set[int]] = {}
-    for module in (tensorrt_builder, tensorrt_watch):
+    for module, classes in read.items():
+        if module in without:
+            continue
         tree = ast.parse(Path(module.__file__ or "").read_text(encoding="utf-8"))
-        calls = {id(node.func): node for node in ast.walk(tree) if isinstance(node, ast.Call)}
-        for node in ast.walk(tree):
-            name = _name(node)
+        calls: dict[ast.AST, ast.Call] = {}
+        for node in _nodes(tree, without):
+            if isinstance(node, ast.Call):
+                calls[node.func] = node
+            name = _name(node, classes)
             if name is not None:
                 found.setdefault(name, set())
-                call = calls.get(id(node))
+                call = calls.get(node)
                 if call is not None and not any(isinstance(given, ast.Starred) for given in call.args):
                     found[name].add(len(call.args) + len(call.keywords))
     return found
 
 
-def _name(node: ast.AST) -> str | None:
+def _nodes(tree: ast.AST, without: tuple[ModuleType | str, ...]) -> Iterator[ast.AST]:
+    """Every node, a call before what it calls, less the functions that are passed over."""
+    yield tree
+    for node in ast.iter_child_nodes(tree):
+        if not (isinstance(node, ast.FunctionDef) and node.name in without):
+            yield from _nodes(node, without)
+
+
+def _name(node: ast.AST, classes: Classes) -> str | None:
     """library.OnnxParserFlag.NATIVE_INSTANCENORM, flavour.library.Builder, parser.parse: as the library names it."""
     parts: list[str] = []
     while isinstance(node, ast.Attribute):
         parts.insert(0, node.attr)
         node = node.value
-    if not isinstance(node, ast.Name) or not parts:
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):  # driver.Device(0).name
+            made = _name(node.func, classes)
+            return None if made is None or "." in made else f"{made}.{parts[0]}"
+    if not isinstance(node, ast.Name):
         return None
-    if node.id == "flavour" and parts[0] == "library" and len(parts) > 1:
-        return ".".join(parts[1:])
-    if node.id == "library":
-        return ".".join(parts)
-    return f"{CLASSES[node.id]}.{parts[0]}" if node.id in CLASSES else None
+    parts.insert(0, node.id)
+    for known in range(len(parts) - 1, 0, -1):
+        of = classes.get(".".join(parts[:known]))
+        if of == "":
+            return ".".join(parts[known:])
+        if of is not None:  # what lies further in is no longer the library's
+            return f"{of}.{parts[known]}" if known == len(parts) - 1 else None
+    return None
 
 
 def arguments(signature: str) -> tuple[int, int] | None:
@@ -172,12 +233,33 @@ CALLED_BACK = {
 
 
 def test_what_the_builder_uses_is_found_in_its_text() -> None:
-    used = uses()
+    used = uses({module: READ[module] for module in (tensorrt_builder, tensorrt_watch)})
     assert len(used) >= FLOOR
     assert used["OnnxParser.parse"] == {2}
     assert used["IBuilderConfig.set_timing_cache"] == {2}
     assert "BuilderFlag.VERSION_COMPATIBLE" in used
     assert "NetworkDefinitionCreationFlag.STRONGLY_TYPED" in used
+
+
+def test_what_the_runner_uses_is_found_in_its_text() -> None:
+    both, rtx = uses(READ, without=RTX_ALONE), uses(READ)
+    assert both["Runtime.deserialize_cuda_engine"] == both["ICudaEngine.create_execution_context"] == {1}
+    assert both["IExecutionContext.set_device_memory"] == both["ICudaEngine.get_tensor_profile_shape"] == {2}
+    assert both["IExecutionContext.execute_async_v3"] == {1}
+    assert both["IExecutionContext.update_device_memory_size_for_shapes"] == {0}
+    assert "ExecutionContextAllocationStrategy.USER_MANAGED" in both
+    assert {name for name in rtx if name not in both and "." in name} == {
+        "CudaGraphStrategy.WHOLE_GRAPH_CAPTURE",
+        "DynamicShapesKernelSpecializationStrategy.EAGER",
+        "ICudaEngine.create_runtime_config",
+        "IRuntimeCache.deserialize",
+        "IRuntimeCache.serialize",
+        "IRuntimeConfig.create_runtime_cache",
+        "IRuntimeConfig.cuda_graph_strategy",
+        "IRuntimeConfig.dynamic_shapes_kernel_specialization_strategy",
+        "IRuntimeConfig.set_execution_context_allocation_strategy",
+        "IRuntimeConfig.set_runtime_cache",
+    }
 
 
 def test_signatures_are_read_as_they_are_written() -> None:
@@ -187,14 +269,14 @@ def test_signatures_are_read_as_they_are_written() -> None:
     assert arguments("An enumeration.") is None
 
 
-def test_tensorrt_11_has_all_that_the_builder_uses(tensorrt_11: Path) -> None:
-    used = uses() | {name: {count} for name, count in CALLED_BACK.items()}
+def test_tensorrt_11_has_all_that_is_used_of_it(tensorrt_11: Path) -> None:
+    used = uses(READ, without=RTX_ALONE) | {name: {count} for name, count in CALLED_BACK.items()}
     assert_it_has_all_that_is_used(describe("tensorrt", sorted(used), tensorrt_11), used)
 
 
-def test_tensorrt_rtx_has_all_that_the_builder_uses() -> None:
+def test_tensorrt_rtx_has_all_that_is_used_of_it() -> None:
     open_rtx()
-    used = uses() | {name: {count} for name, count in CALLED_BACK.items()}
+    used = uses(READ) | {name: {count} for name, count in CALLED_BACK.items()}
     assert_it_has_all_that_is_used(describe("tensorrt-rtx", sorted(used)), used)
 
 
@@ -204,3 +286,26 @@ def test_tensorrt_11_without_a_gpu_is_told_where_it_builds(tensorrt_11: Path) ->
     assert opened.endswith(" True")
     assert refused.startswith("5 TensorRT 11.")
     assert "cannot build here, it builds on the GPU the engine is for (" in refused
+
+
+def test_what_is_used_of_pycuda_is_found_in_the_files_text() -> None:
+    used = uses(PYCUDA)
+    assert used["memcpy_htod_async"] == used["memcpy_dtoh_async"] == {3}
+    assert used["Device.retain_primary_context"] == used["Event.synchronize"] == used["Stream.synchronize"] == {0}
+    assert used["Stream.wait_for_event"] == used["Event.record"] == used["Event.time_since"] == {1}
+    assert {"Stream.handle", "event_flags.DISABLE_TIMING", "MemoryError", "DeviceAllocation.free"} <= set(used)
+
+
+def test_pycuda_has_all_that_is_used_of_it() -> None:
+    try:
+        driver = cuda_device.load_pycuda()
+    except DeviceError as error:
+        pytest.skip(str(error))
+    missing = []
+    for name in uses(PYCUDA):
+        member = driver
+        for part in name.split("."):
+            member = getattr(member, part, None)
+        if member is None:
+            missing.append(name)
+    assert missing == []

@@ -1,0 +1,86 @@
+"""How each device's engine is opened. Each loads only where it is asked for: importing mr2ct stays light."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mr2ct.backend import Backend
+from mr2ct.cpu import this_cpu
+from mr2ct.errors import ModelError
+from mr2ct.gpu import first_gpu
+from mr2ct.model import Model, graph_file
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A backend that is ready, and what proves it.
+
+    file: of the graph it came from.  made_of: sha256 of what runs, of the plan or of the graph.  hardware: what the
+    backend has to be proved on, see mr2ct.machine_certificate; "" where the model's card speaks for it.
+    """
+
+    backend: Backend
+    file: str
+    made_of: str
+    hardware: str
+
+
+def file_of(precision: str) -> str:
+    """The graph that a precision is made from: bfloat16 is fp32's graph, computed in other numbers."""
+    return graph_file("fp32" if precision == "bf16" else precision)
+
+
+def open_device(model: Model, device: str, precision: str, threads: int | None, say: Say) -> Opened:
+    """Open a device of mr2ct.choosing with a precision it can have. Raises DeviceError, ModelError, OutputError."""
+    if file_of(precision) not in model.card.files:
+        raise ModelError(f"{model.folder}: no {file_of(precision)}")
+    return _OPENERS[device](model, device, precision, threads, say)
+
+
+def _onnxruntime(model: Model, device: str, precision: str, threads: int | None, _: Say) -> Opened:
+    """The card's certificates of fp32 and fp16 are of onnxruntime on a CPU; int8 differs from CPU to CPU."""
+    from mr2ct.onnxruntime_backend import OnnxruntimeBackend
+
+    file = file_of(precision)
+    if device == "onnxruntime-rtx":
+        first_gpu()  # without one there is no use in looking for TensorRT; of CUDA onnxruntime itself tells best
+    backend = OnnxruntimeBackend(model, file, device, threads=threads)
+    hardware = str(first_gpu()) if device != "cpu" else str(this_cpu()) if precision == "int8" else ""
+    return Opened(backend, file, model.card.files[file].sha256, hardware)
+
+
+def _openvino(model: Model, _: str, precision: str, threads: int | None, say: Say) -> Opened:
+    from mr2ct.openvino_backend import OpenvinoBackend
+
+    file = file_of(precision)
+    backend = OpenvinoBackend(model, file, precision, say=say, threads=threads)
+    return Opened(backend, file, model.card.files[file].sha256, str(this_cpu()))
+
+
+def _tensorrt(model: Model, device: str, precision: str, _: int | None, say: Say) -> Opened:
+    gpu = first_gpu()
+    from mr2ct.cuda_device import load_pycuda
+    from mr2ct.kept_kernels import KeptKernels
+    from mr2ct.tensorrt_backend import TensorrtBackend
+    from mr2ct.tensorrt_engine import engine_of
+    from mr2ct.tensorrt_flavour import open_flavour
+
+    flavour = open_flavour(device)
+    load_pycuda()  # without it there is no use in a build, which can take minutes
+    engine, plan = engine_of(flavour, model, precision, say)
+    kernels = None if flavour.builds_on_gpu else KeptKernels(engine.key, gpu)
+    backend = TensorrtBackend(model, flavour, plan, gpu, say, kernels=kernels)
+    return Opened(backend, file_of(precision), engine.about["plan"]["sha256"], str(gpu))
+
+
+_OPENERS: dict[str, Callable[[Model, str, str, int | None, Say], Opened]] = {
+    "tensorrt": _tensorrt,
+    "tensorrt-rtx": _tensorrt,
+    "cuda": _onnxruntime,
+    "onnxruntime-rtx": _onnxruntime,
+    "openvino": _openvino,
+    "cpu": _onnxruntime,
+}

@@ -1,0 +1,155 @@
+"""OpenVINO on the CPU: a graph in fp32, with its inner convolutions in bfloat16, or in int8."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import suppress
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mr2ct.cpu import this_cpu
+from mr2ct.errors import DeviceError, ModelError
+from mr2ct.model import Model
+from mr2ct.openvino_graph import FLOAT, narrow, read_graph, split_convolutions_to_one_channel
+from mr2ct.openvino_library import openvino
+from mr2ct.stoppable import run_stoppable
+
+DEVICE = "CPU"
+PRECISIONS = ("fp32", "bf16", "int8")
+# LATENCY: all cores on one slice. THROUGHPUT: several slices at once, on some cores each.
+# To be measured on a quiet machine.
+HINT = "LATENCY"
+BATCHES_AHEAD = 4  # times the slices at once: in a batch of so many, cores wait at its end only
+# No compiled graph is kept on disk: compiling takes 0.5 s, loading what was compiled took 0.5-0.6 s and 45 MB, and what
+# is not kept cannot be damaged (full generator, one core).
+
+_BORING = ("Exception from ", "Check '", "FrontEnd API failed", "Summary:", "To facilitate ")
+
+
+class OpenvinoBackend:
+    """One graph of a model, compiled for this machine's CPU; see mr2ct.backend.Backend."""
+
+    def __init__(
+        self, model: Model, file: str, precision: str, *, say: Callable[[str], None], threads: int | None = None
+    ) -> None:
+        """file: of the fp32 graph for "fp32" and "bf16", of the int8 one for "int8". say: is told in a line what is not
+        as it might be expected. threads: cores to use, None for all of them.
+
+        In int8, what is not quantised runs as in bf16 where the CPU has that, else in fp32; the description says which.
+        Raises DeviceError when the CPU has no bf16 and it was asked for, ModelError when the graph is not ours.
+        """
+        if precision not in PRECISIONS:
+            raise DeviceError(f"openvino: precision {precision!r} is not known; known: {', '.join(PRECISIONS)}")
+        self._requests: list[openvino.InferRequest] = []
+        core = openvino.Core()
+        bf16 = has_bf16(core)
+        if precision == "bf16" and not bf16:
+            raise DeviceError(f"openvino: {this_cpu()} computes no bfloat16; take fp32 or int8")
+        if precision == "int8" and not this_cpu().fast_int8:
+            say(f"int8 on {this_cpu()}: it has no 8-bit products that are known here, fp32 may be as fast")
+        narrowed = precision != "fp32" and bf16
+        settings = {"PERFORMANCE_HINT": HINT, "INFERENCE_PRECISION_HINT": "f32"}  # other precisions are in the graph
+        if threads is not None:
+            settings["INFERENCE_NUM_THREADS"] = str(_threads(threads, say))
+        content = model.read(file)
+        try:
+            graph = run_stoppable(lambda: read_graph(content, exact_norms=precision == "fp32"), lambda: None)
+            _refuse_foreign(graph, model, file)
+            graph.reshape([1, 1, model.card.slices.rows, model.card.slices.columns])
+            if narrowed:
+                narrow(graph)
+            split_convolutions_to_one_channel(graph)
+            compiled = core.compile_model(graph, DEVICE, settings)
+            at_once = int(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
+            self._requests = [compiled.create_infer_request() for _ in range(at_once)]
+        except ModelError:
+            raise
+        except Exception as error:  # OpenVINO has no base exception of its own
+            raise ModelError(f"{model.folder / file}: OpenVINO cannot load it ({_reason(error)})") from error
+        self._max_batch = model.card.max_batch
+        self.batch = min(1 if at_once == 1 else BATCHES_AHEAD * at_once, self._max_batch)
+        told = {"fp32": "fp32", "bf16": "bf16", "int8": "int8 and bf16" if narrowed else "int8 and fp32"}[precision]
+        self.description = f"OpenVINO {_version()}, CPU, {told}"
+
+    def run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        """See mr2ct.backend.Backend.run. Raises DeviceError when the engine fails, or when it is closed."""
+        if not self._requests:
+            raise DeviceError(f"{self.description}: closed; open it again")
+        if not 1 <= len(batch) <= self._max_batch:
+            raise DeviceError(f"{len(batch)} slices at once; this model takes 1 to {self._max_batch}")
+        answer, at_once = np.empty_like(batch), len(self._requests)
+        try:
+            for index, one in enumerate(batch):
+                request = self._requests[index % at_once]
+                if index >= at_once:
+                    answer[index - at_once] = _taken(request)
+                request.start_async([one[np.newaxis]])
+            for index in range(max(len(batch) - at_once, 0), len(batch)):
+                answer[index] = _taken(self._requests[index % at_once])
+        except BaseException as error:
+            for request in self._requests:  # one that still computes would refuse the next batch
+                with suppress(Exception):
+                    request.wait()
+            if not isinstance(error, Exception):
+                raise
+            raise DeviceError(f"{self.description}: failed on {len(batch)} slices ({_reason(error)})") from error
+        return answer
+
+    def close(self) -> None:
+        """See mr2ct.backend.Backend.close."""
+        self._requests = []
+
+
+def has_bf16(core: openvino.Core) -> bool:
+    """Whether OpenVINO computes in bfloat16 on this CPU; where it emulates it, it does not say that it has it."""
+    return "BF16" in core.get_property(DEVICE, "OPTIMIZATION_CAPABILITIES")
+
+
+def _taken(request: openvino.InferRequest) -> NDArray[np.float32]:
+    """(1, rows, columns): what a request computed, in its own buffer until it is started again."""
+    request.wait()
+    result: NDArray[np.float32] = request.get_output_tensor().data[0]
+    return result
+
+
+def _threads(asked: int, say: Callable[[str], None]) -> int:
+    if asked < 1:
+        raise DeviceError(f"{asked} threads; give at least 1")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if asked > cores:
+        say(f"{asked} threads asked for, this machine lends {cores}: more would wait for each other, so {cores} it is")
+    return min(asked, cores)
+
+
+def _refuse_foreign(graph: openvino.Model, model: Model, file: str) -> None:
+    """Raise ModelError unless the graph's input and output are what the card promises."""
+    card = model.card
+    shape = [1, card.slices.rows, card.slices.columns]
+    for kind, found, name in (("input", graph.inputs, card.input_name), ("output", graph.outputs, card.output_name)):
+        if len(found) != 1 or name not in found[0].names or not _fits(found[0], shape, card.max_batch):
+            told = ", ".join(
+                f"{'/'.join(sorted(end.names))} {end.element_type.get_type_name()} {end.partial_shape}" for end in found
+            )
+            raise ModelError(f"{model.folder / file}: {kind} {told} is not the card's {name}, float, batch x {shape}")
+
+
+def _fits(end: openvino.Output, shape: list[int], max_batch: int) -> bool:
+    """Whether an input or output is float32, of this shape less the batch, and takes every batch up to max_batch."""
+    found = end.partial_shape
+    if end.element_type != FLOAT or found.rank.is_dynamic or len(found) != 1 + len(shape):
+        return False
+    sizes = [-1 if size.is_dynamic else size.get_length() for size in found]
+    return sizes[1:] == shape and (sizes[0] == -1 or sizes[0] == max_batch == 1)
+
+
+def _version() -> str:
+    return str(openvino.__version__).partition("-")[0]  # "2026.4.1-22982-e213a147257-releases/2026/4"
+
+
+def _reason(error: Exception) -> str:
+    """What OpenVINO's error says, on one line, without the places in its sources."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    told = " ".join(line for line in lines if line and not line.startswith(_BORING))
+    return f"{told[:240]}..." if len(told) > 243 else told or type(error).__name__

@@ -1,0 +1,47 @@
+"""Work on slabs of a volume, one slab a core at a time.
+
+Linear algebra libraries divide one product among all cores, and each then waits for the slowest: with a second program
+on two cores such a product took 10 times as long (benchmarks/LOG.md). Here a product stays on its core, and the next
+slab goes to whichever core is free.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from threadpoolctl import ThreadpoolController
+
+SLABS_A_CORE = 4  # more than one, so that a core that is slow takes fewer
+SMALL = 1 << 24  # operations, some milliseconds of one core: not worth other threads
+
+
+def in_slabs(work: Callable[[slice], None], count: int, operations: float = math.inf) -> None:
+    """Call work for neighbouring slices of range(count) that together are all of it, from several threads.
+
+    work: writes to its own part of a result only; numpy lets other threads run while it computes. What it raises comes
+    out. Linear algebra inside it runs on one core.  operations: about how many there are; few are done in one piece.
+    """
+    cores = available_cores() if operations > SMALL else 1
+    step = count if cores == 1 else max(1, math.ceil(count / (cores * SLABS_A_CORE)))
+    slabs = [slice(start, min(start + step, count)) for start in range(0, count, step)]
+    with _linear_algebra().limit(limits=1, user_api="blas"):
+        if len(slabs) == 1:
+            work(slabs[0])
+            return
+        with ThreadPoolExecutor(cores) as pool:
+            for _ in pool.map(work, slabs):
+                pass
+
+
+def available_cores() -> int:
+    """Cores this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@functools.cache
+def _linear_algebra() -> ThreadpoolController:
+    return ThreadpoolController()  # looks through all loaded libraries, so once

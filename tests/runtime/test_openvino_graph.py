@@ -1,0 +1,168 @@
+"""What is done to a graph for a CPU: it answers alike, and is rounded only where it was said to be."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import onnx
+import openvino
+import pytest
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from mr2ct.card import PAPER_SLICES
+from mr2ct.openvino_backend import has_bf16
+from mr2ct.openvino_graph import BFLOAT, FLOAT, narrow, read_graph, split_convolutions_to_one_channel
+from mr2ct_export.exact_norm import with_exact_norms
+from mr2ct_export.to_onnx import OPSET, to_onnx
+from mr2ct_training.generator import GeneratorConfig, untrained
+
+Array = NDArray[np.float32]
+
+
+@pytest.fixture(scope="module")
+def generator() -> bytes:
+    """A narrow generator with two residual blocks, as the fp32 graph of a model folder has it."""
+    plain = to_onnx(untrained(GeneratorConfig(width=8, blocks=2), seed=0), PAPER_SLICES)
+    content: bytes = with_exact_norms(plain, OPSET).SerializeToString()
+    return content
+
+
+@pytest.fixture(scope="module")
+def one_slice() -> Array:
+    """Even air with something in the middle."""
+    x = np.full((1, 1, 256, 256), -1, np.float32)
+    x[:, :, 90:160, 90:160] = np.random.default_rng(0).normal(0.2, 0.3, (70, 70))
+    return x
+
+
+def answer(model: openvino.Model, x: Array) -> Array:
+    """In the precision that the graph has, on one core."""
+    settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": "1"}
+    result: Array = openvino.Core().compile_model(model, "CPU", settings)([x])[0]
+    return result.copy()
+
+
+def kinds(model: openvino.Model, *types: str) -> list[openvino.Node]:
+    return [node for node in model.get_ordered_ops() if node.get_type_name() in types]
+
+
+def one_norm(name: str = "InstanceNormalizationByRows") -> bytes:
+    """y = mr2ct.<name>(x) of one channel of 256 x 256 pixels."""
+    ends = [helper.make_tensor_value_info(end, TensorProto.FLOAT, ["batch", 1, 256, 256]) for end in ("x", "y")]
+    weights = [numpy_helper.from_array(np.full(1, value, np.float32), end) for end, value in (("one", 1), ("no", 0))]
+    node = helper.make_node("InstanceNormalization", ["x", "one", "no"], ["y"], epsilon=1e-5)
+    made = helper.make_graph([node], "norm", ends[:1], ends[1:], weights)
+    exact = with_exact_norms(
+        helper.make_model(made, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=10), OPSET
+    )
+    exact.graph.node[0].op_type = exact.functions[0].name = name
+    content: bytes = exact.SerializeToString()
+    return content
+
+
+@pytest.mark.parametrize("name", ["InstanceNormalizationByRows", "InstanceNormalization"])
+def test_the_model_s_own_norm_is_a_norm_by_either_of_its_names(name: str, one_slice: Array) -> None:
+    truth = one_slice.astype(np.float64)
+    truth = (truth - truth.mean()) / np.sqrt(truth.var() + 1e-5)
+    for exact in (True, False):
+        difference = answer(read_graph(one_norm(name), exact_norms=exact), one_slice) - truth
+        assert np.abs(difference).max() < 1e-4  # of values up to 6
+
+
+def test_a_flat_slice_comes_out_as_zeros_and_not_as_nan() -> None:
+    flat = np.full((1, 1, 256, 256), -1, np.float32)
+    for exact in (True, False):
+        assert np.abs(answer(read_graph(one_norm(), exact_norms=exact), flat)).max() < 1e-3
+
+
+def test_exact_norms_are_not_made_openvino_s_own_again_when_the_graph_is_compiled(generator: bytes) -> None:
+    compiled = openvino.Core().compile_model(read_graph(generator, exact_norms=True), "CPU")
+    found = Counter(str(node.get_rt_info()["layerType"].astype(str)) for node in compiled.get_runtime_model().get_ops())
+    assert found["MVN"] == 0
+    assert found["Reduce"] >= 2 * 9  # a mean and a variance for each
+
+
+def test_a_convolution_to_one_channel_answers_alike_in_two_parts(generator: bytes, one_slice: Array) -> None:
+    whole, split = (read_graph(generator, exact_norms=True) for _ in range(2))
+    split_convolutions_to_one_channel(split)
+    shapes = [list(node.input_value(1).get_shape()) for node in kinds(split, "Convolution")]
+    assert shapes[-2:] == [[7, 8, 1, 7], [1, 7, 7, 1]]
+    assert len(shapes) == len(kinds(whole, "Convolution")) + 1
+    np.testing.assert_allclose(answer(split, one_slice), answer(whole, one_slice), atol=1e-5)
+
+
+@pytest.mark.parametrize("attributes", [{"pads": [2, 2, 2, 2]}, {"strides": [2, 2]}, {"dilations": [2, 2]}], ids=str)
+def test_a_convolution_with_padding_strides_or_holes_is_left_in_one(attributes: dict[str, list[int]]) -> None:
+    ends = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, channels, None, None])
+        for name, channels in (("x", 3), ("y", 1))
+    ]
+    weights = numpy_helper.from_array(np.random.default_rng(0).normal(0, 1, (1, 3, 5, 5)).astype(np.float32), "w")
+    node = helper.make_node("Conv", ["x", "w"], ["y"], **attributes)
+    made = helper.make_graph([node], "one", ends[:1], ends[1:], [weights])
+    content = helper.make_model(made, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=10).SerializeToString()
+    model = read_graph(content, exact_norms=True)
+    split_convolutions_to_one_channel(model)
+    assert [list(node.input_value(1).get_shape()) for node in kinds(model, "Convolution")] == [[1, 3, 5, 5]]
+
+
+def test_inner_convolutions_and_their_norms_are_bf16_and_nothing_else_is(generator: bytes) -> None:
+    model = read_graph(generator, exact_norms=False)
+    narrow(model)
+    types = {
+        kind: [node.get_output_element_type(0) for node in kinds(model, kind)]
+        for kind in ("Convolution", "ConvolutionBackpropData", "MVN", "Relu", "Tanh")
+    }
+    inner = [BFLOAT] * 6  # two strided, four of the residual blocks
+    assert types["Convolution"] == [FLOAT, *inner, FLOAT]
+    assert types["MVN"] == [FLOAT, *inner, FLOAT, FLOAT]
+    assert types["ConvolutionBackpropData"] == [FLOAT, FLOAT]
+    assert types["Relu"] == [FLOAT, BFLOAT, BFLOAT, BFLOAT, BFLOAT, FLOAT, FLOAT]
+    assert types["Tanh"] == [FLOAT]
+    for residual_sum in kinds(model, "Add"):
+        if all(end.get_node().get_type_name() == "Convert" for end in residual_sum.input_values()):
+            assert residual_sum.get_output_element_type(0) == FLOAT
+    assert model.input(0).element_type == model.output(0).element_type == FLOAT
+
+
+def test_residual_sums_stay_in_single_precision(generator: bytes) -> None:
+    model = read_graph(generator, exact_norms=False)
+    sums = [
+        node.get_friendly_name()
+        for node in kinds(model, "Add")
+        if not any(end.get_node().get_type_name() == "Constant" for end in node.input_values())
+    ]
+    narrow(model)
+    found = {node.get_friendly_name(): node.get_output_element_type(0) for node in kinds(model, "Add")}
+    assert len(sums) == 2
+    assert [found[name] for name in sums] == [FLOAT, FLOAT]
+
+
+def test_a_narrowed_graph_rounds_and_answers_nearly_alike(generator: bytes, one_slice: Array) -> None:
+    if not has_bf16(openvino.Core()):
+        pytest.skip("this CPU computes no bfloat16")
+    model = read_graph(generator, exact_norms=False)
+    whole = answer(model, one_slice)
+    narrow(model)
+    difference = np.abs(answer(model, one_slice) - whole)
+    assert 1e-5 < difference.mean() < 0.02
+    compiled = openvino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    ran = Counter(
+        str(node.get_rt_info()["runtimePrecision"].astype(str))
+        for node in compiled.get_runtime_model().get_ops()
+        if str(node.get_rt_info()["layerType"].astype(str)) == "Convolution"
+    )
+    assert ran == {"bf16": 6, "f32": 2}
+
+
+def test_weights_in_another_file_are_seen_before_openvino_looks_for_them() -> None:
+    weights = TensorProto()
+    weights.name, weights.data_type, weights.data_location = "by", TensorProto.FLOAT, TensorProto.EXTERNAL
+    entry = weights.external_data.add()
+    entry.key, entry.value = "location", "/etc/passwd"
+    graph = helper.make_graph([helper.make_node("Identity", ["by"], ["y"])], "small", [], [], [weights])
+    made: onnx.ModelProto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)])
+    with pytest.raises(ValueError, match="weights in another file"):
+        read_graph(made.SerializeToString(), exact_norms=True)
