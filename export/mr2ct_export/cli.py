@@ -15,6 +15,13 @@ from mr2ct_export.engines import build_engine, check_engine, clear_engines, list
 @click.option("--untrained", is_flag=True, help="Export a freshly initialised generator, for geometry and speed only.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The model folder to write.")
 @click.option("--fp16", is_flag=True, help="Also write the half-precision graph, for GPUs.")
+@click.option("--int8", is_flag=True, help="Also write the graph in eight bits, for CPUs; needs --calibration.")
+@click.option(
+    "--calibration",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="With --int8: an MR to choose the steps of eight bits by; nothing of it travels. May be given several times.",
+)
 @click.option(
     "--reference",
     multiple=True,
@@ -61,6 +68,8 @@ def main(
     untrained: bool,
     out: Path,
     fp16: bool,
+    int8: bool,
+    calibration: tuple[Path, ...],
     reference: tuple[Path, ...],
     width: int,
     seed: int,
@@ -73,6 +82,9 @@ def main(
     Every graph is run over the reference slices and compared with PyTorch fp32 in HU. One that is outside its budget is
     not written, and the exit code is 1.
 
+    The int8 graph holds as many convolutions in eight bits as slices held out allow; the card tells which, and the
+    error of each.
+
     Engines are built from the fp16 graph with --fp16, else from the fp32 one, and kept in mr2ct/engines of the user's
     cache folder, or of MR2CT_CACHE.
     """
@@ -82,6 +94,8 @@ def main(
         raise click.UsageError("one engine at a time: --tensorrt-rtx or --tensorrt")
     if untrained and not reference:
         raise click.UsageError("--untrained needs --reference MR.nii.gz, an MR of a head to prove the graphs on")
+    if int8 is not bool(calibration):
+        raise click.UsageError("--int8 and --calibration MR.nii.gz go together: give both, or none")
     from mr2ct.errors import Mr2ctError
 
     try:
@@ -94,7 +108,7 @@ def main(
     try:
         if flavour is not None:
             check_engine(flavour)  # what is missing is told before minutes of work
-        refused = _export(checkpoint, out, fp16, reference, width, seed, overwrite)
+        refused = _export(checkpoint, out, fp16, calibration, reference, width, seed, overwrite)
     except (Mr2ctError, CheckpointError, ExportError) as error:
         click.echo(f"mr2ct-export: {error}", err=True)
         sys.exit(1)
@@ -119,12 +133,14 @@ def _export(
     checkpoint: Path | None,
     out: Path,
     fp16: bool,
+    calibrations: tuple[Path, ...],
     references: tuple[Path, ...],
     width: int,
     seed: int,
     overwrite: bool,
 ) -> tuple[str, ...]:
     from mr2ct.reading import read_volume
+    from mr2ct_export.calibration import calibration_from_volumes
     from mr2ct_export.folder import export, refuse_existing
     from mr2ct_export.reference import answered, reference_from_volumes
     from mr2ct_export.untrained import untrained_checkpoint
@@ -140,7 +156,11 @@ def _export(
         slices = answered(mr.numpy(), head.numpy(), source.mr_to_ct)
     else:
         raise CheckpointError(f"{checkpoint}: holds no reference slices; give --reference MR.nii.gz")
-    exported = export(source, slices, out, fp16=fp16, overwrite=overwrite)
+    calibration = None
+    if calibrations:
+        volumes = [read_volume(path) for path in calibrations]
+        calibration = calibration_from_volumes(volumes, source.slices, source.mr_window, slices.mr)
+    exported = export(source, slices, out, fp16=fp16, int8=calibration, overwrite=overwrite)
     card = exported.card
     click.echo(f"{card.name}: {card.generator['parameters']:,} parameters; {card.description}")
     for c in card.certificates:
@@ -149,5 +169,8 @@ def _export(
             f"  {c.file}  {megabytes:.1f} MB  against PyTorch fp32 over {c.voxels:,} head voxels of {c.slices} slices: "
             f"mean {c.mean_hu:.2g}, p99.9 {c.p99_9_hu:.2g}, max {c.max_hu:.2g} HU"
         )
+    if card.quantisation is not None:
+        q = card.quantisation
+        click.echo(f"  in int8: {len(q.int8)} of the {len(q.alone)} convolutions that could be, by {q.engine}")
     click.echo(f"model folder: {out}")
     return exported.refused

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,14 +13,19 @@ from pathlib import Path
 import onnx
 
 import mr2ct
+from mr2ct.backend import Backend
 from mr2ct.card import Card, Certificate, FileFacts
 from mr2ct.certificate import certify
-from mr2ct.errors import ModelError, OutputError
+from mr2ct.errors import DeviceError, ModelError, OutputError
 from mr2ct.model import CARD, REFERENCE, Model, Reference, graph_file
 from mr2ct.onnxruntime_backend import OnnxruntimeBackend
+from mr2ct_export.calibration import Calibration, observe
 from mr2ct_export.exact_norm import with_exact_norms
-from mr2ct_export.reference import packed
+from mr2ct_export.reference import answered, packed
+from mr2ct_export.rounding import quantised
+from mr2ct_export.sensitivity import choose_layers
 from mr2ct_export.to_half import to_half, with_kept_casts
+from mr2ct_export.to_int8 import eligible, to_int8, weights_of
 from mr2ct_export.to_onnx import INPUT, MAX_BATCH, OPSET, OUTPUT, ExportError, to_onnx
 from mr2ct_training.checkpoint import Checkpoint
 
@@ -35,8 +40,16 @@ class Exported:
     refused: tuple[str, ...]
 
 
-def export(checkpoint: Checkpoint, reference: Reference, out: Path, *, fp16: bool, overwrite: bool = False) -> Exported:
-    """Write the model folder out: graphs, reference slices, card.
+def export(
+    checkpoint: Checkpoint,
+    reference: Reference,
+    out: Path,
+    *,
+    fp16: bool,
+    int8: Calibration | None = None,
+    overwrite: bool = False,
+) -> Exported:
+    """Write the model folder out: graphs, reference slices, card. int8: what to make an int8 graph by, None for none.
 
     A graph outside its budget in HU is left out and named in `refused`. Raises ExportError when that is the fp32 graph,
     the one everything is measured against; OutputError when the place cannot be written.
@@ -55,6 +68,12 @@ def export(checkpoint: Checkpoint, reference: Reference, out: Path, *, fp16: boo
                 refused += [] if certificate.passed else [_refusal(certificate)]
             except ExportError as error:
                 refused.append(f"{graph_file('fp16')}: not written: {error}")
+        if int8 is not None:
+            try:
+                card, certificate = _put_int8(folder, card, graph, checkpoint, int8, reference)
+                refused += [] if certificate.passed else [_refusal(certificate)]
+            except ExportError as error:
+                refused.append(f"{graph_file('int8')}: not written: {error}")
         (folder / CARD).write_text(card.to_json(), encoding="utf-8")
     return Exported(card, tuple(refused))
 
@@ -96,6 +115,40 @@ def _put(folder: Path, card: Card, name: str, content: bytes) -> Card:
     return replace(card, files={**card.files, name: FileFacts(hashlib.sha256(content).hexdigest(), len(content))})
 
 
+def _put_int8(
+    folder: Path,
+    card: Card,
+    graph: onnx.ModelProto,
+    checkpoint: Checkpoint,
+    calibration: Calibration,
+    reference: Reference,
+) -> tuple[Card, Certificate]:
+    """Find out which convolutions may be in int8, and write and prove the graph that has these. graph: in fp32."""
+    name, centred = graph_file("int8"), eligible(graph)
+    if not centred:
+        raise ExportError("the generator has no convolution that can be in int8")
+    seen = observe(checkpoint.mr_to_ct, calibration.calibrating, list(centred))
+    weights = weights_of(graph)
+    layers = {layer: quantised(weights[layer], seen[layer], centred=centred[layer]) for layer in centred}
+    held_out = answered(calibration.held_out, calibration.head, checkpoint.mr_to_ct)
+
+    def measure(chosen: Sequence[str]) -> Certificate:
+        tried = to_int8(graph, {layer: layers[layer] for layer in chosen})
+        with_graph = _put(folder, card, name, tried.SerializeToString(deterministic=True))
+        return certify(
+            _int8_engine(folder, with_graph, name), held_out, file=name, precision="int8",
+            ct_window_hu=card.ct_window_hu,
+        )  # fmt: skip
+
+    try:
+        quantisation = choose_layers(list(centred), measure, calibrated_on=len(calibration.calibrating))
+    finally:
+        (folder / name).unlink(missing_ok=True)
+    chosen = to_int8(graph, {layer: layers[layer] for layer in quantisation.int8})
+    proved, certificate = _put_proved(folder, card, "int8", chosen, reference)
+    return replace(proved, quantisation=quantisation) if certificate.passed else proved, certificate
+
+
 def _put_proved(
     folder: Path,
     card: Card,
@@ -114,7 +167,7 @@ def _put_proved(
         engine = _engine(folder, in_its_place, name)
         engine.description += ", rounding to fp16 as a GPU does"
     with_graph = _put(folder, card, name, graph.SerializeToString(deterministic=True))
-    own = _engine(folder, with_graph, name)
+    own = _int8_engine(folder, with_graph, name) if precision == "int8" else _engine(folder, with_graph, name)
     certificate = certify(
         own if proof is None else engine, reference, file=name, precision=precision, ct_window_hu=card.ct_window_hu
     )
@@ -127,6 +180,19 @@ def _put_proved(
 def _engine(folder: Path, card: Card, name: str) -> OnnxruntimeBackend:
     try:
         return OnnxruntimeBackend(Model(folder, card), name, "cpu")
+    except ModelError as error:
+        raise ExportError(str(error)) from error
+
+
+def _int8_engine(folder: Path, card: Card, name: str) -> Backend:
+    """OpenVINO, which multiplies in eight bits; where it is not installed onnxruntime, which convolves the same rounded
+    numbers in fp32."""
+    try:
+        from mr2ct.openvino_backend import OpenvinoBackend
+    except DeviceError:
+        return _engine(folder, card, name)
+    try:
+        return OpenvinoBackend(Model(folder, card), name, "int8", say=lambda _: None)
     except ModelError as error:
         raise ExportError(str(error)) from error
 

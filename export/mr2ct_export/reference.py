@@ -32,7 +32,9 @@ def reference_from_volumes(
     """
     count = max(count, len(volumes))
     shares = [count // len(volumes) + (index < count % len(volumes)) for index in range(len(volumes))]
-    parts = [_slices_of(mr, slices, window, share) for mr, share in zip(volumes, shares, strict=True) if share]
+    parts = [
+        _spread(*full_slices(mr, slices, window), share) for mr, share in zip(volumes, shares, strict=True) if share
+    ]
     inputs = np.concatenate([part[0] for part in parts])[:, np.newaxis]
     return answered(inputs, np.concatenate([part[1] for part in parts]), generator)
 
@@ -48,9 +50,11 @@ def answered(mr: NDArray[np.float32], head: NDArray[np.bool_], generator: nn.Mod
     return Reference(mr, np.concatenate(answers), head)
 
 
-def _slices_of(
-    mr: Volume, slices: SliceGrid, window: MrWindow, count: int
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+def full_slices(mr: Volume, slices: SliceGrid, window: MrWindow) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """The slices of an MR that hold enough head, (N, rows, columns) float32 in [-1, 1], and the head in them, bool.
+
+    Raises VolumeError when the MR cannot be used.
+    """
     refuse_ct(mr)
     head = head_mask(mr)
     limits = mr_limits(window, mr.voxels, head)
@@ -59,8 +63,14 @@ def _slices_of(
     inside = to_model_grid(Volume(head.astype(np.uint8), mr.grid), grid, outside=0) > 0.5
     full = np.flatnonzero(inside.mean(axis=(1, 2)) >= LEAST_HEAD)
     if len(full) == 0:
-        raise VolumeError("the MR for reference slices holds too little head in any sagittal slice")
-    taken = full[np.linspace(0, len(full) - 1, count).round().astype(int)]
+        raise VolumeError("the MR to take slices from holds too little head in any sagittal slice")
+    return inputs[full], inside[full]
+
+
+def _spread(
+    inputs: NDArray[np.float32], inside: NDArray[np.bool_], count: int
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    taken = np.linspace(0, len(inputs) - 1, count).round().astype(int)
     return inputs[taken], inside[taken]
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mr2ct.cpu import this_cpu
+from mr2ct.cpu import BF16, this_cpu
 from mr2ct.errors import DeviceError, ModelError
 from mr2ct.model import Model
 from mr2ct.openvino_graph import FLOAT, narrow, read_graph, split_convolutions_to_one_channel
@@ -103,8 +104,9 @@ class OpenvinoBackend:
 
 
 def has_bf16(core: openvino.Core) -> bool:
-    """Whether OpenVINO computes in bfloat16 on this CPU; where it emulates it, it does not say that it has it."""
-    return "BF16" in core.get_property(DEVICE, "OPTIMIZATION_CAPABILITIES")
+    """Whether OpenVINO computes in bfloat16 on this CPU, with the CPU's own instructions as far as these are known."""
+    known = sys.platform != "linux" or any(feature in BF16 for feature in this_cpu().features)
+    return known and "BF16" in core.get_property(DEVICE, "OPTIMIZATION_CAPABILITIES")
 
 
 def _taken(request: openvino.InferRequest) -> NDArray[np.float32]:

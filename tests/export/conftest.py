@@ -18,6 +18,7 @@ from mr2ct.model import Reference
 from mr2ct.model_grid import place, to_model_grid
 from mr2ct.volume import Volume
 from mr2ct.writing import write_volume
+from mr2ct_export.calibration import Calibration, calibration_from_volumes
 from mr2ct_export.folder import Exported, export
 from mr2ct_export.reference import answered, reference_from_volumes
 from mr2ct_export.untrained import untrained_checkpoint
@@ -86,16 +87,21 @@ def small(head_mr: Volume) -> Checkpoint:
 
 
 @pytest.fixture(scope="session")
-def trained() -> Checkpoint:
+def other_head_mr() -> Volume:
+    """An MR of somebody else."""
+    return phantom.draw(COARSE, phantom.Head(size=(1.05, 0.97, 1.02), person=5), seed=3)[0]
+
+
+@pytest.fixture(scope="session")
+def trained(other_head_mr: Volume) -> Checkpoint:
     """A narrow generator trained for seconds to turn one drawn head into its CT; its reference is another head."""
-    other = phantom.draw(COARSE, phantom.Head(size=(1.05, 0.97, 1.02), person=5), seed=3)[0]
     checkpoint = Checkpoint(
         mr_to_ct=_trained_generator(),
         mr_window=PAPER_MR_WINDOW,
         training={"state": "trained", "steps": STEPS},
         about={"name": "a-little-trained", "version": "1", "description": "for tests", "data_source": "drawn heads"},
     )
-    return with_reference(checkpoint, other)
+    return with_reference(checkpoint, other_head_mr)
 
 
 @pytest.fixture(scope="session")
@@ -115,6 +121,32 @@ def trained_export(trained: Checkpoint, trained_folder: Path) -> Exported:
     assert trained.reference is not None
     mr, head = (part.numpy() for part in trained.reference)
     return export(trained, answered(mr, head, trained.mr_to_ct), trained_folder, fp16=True)
+
+
+@pytest.fixture(scope="session")
+def trained_calibration(trained: Checkpoint, head_mr: Volume) -> Calibration:
+    """A few slices of a head that neither trained the generator nor proves it."""
+    assert trained.reference is not None
+    taken = calibration_from_volumes([head_mr], PAPER_SLICES, trained.mr_window, trained.reference[0].numpy())
+    return Calibration(taken.calibrating[::5], taken.held_out[::4], taken.head[::4])
+
+
+@pytest.fixture(scope="session")
+def trained_reference(trained: Checkpoint, other_head_mr: Volume) -> Reference:
+    """Five slices, over the whole breadth of a head."""
+    return reference_from_volumes([other_head_mr], PAPER_SLICES, trained.mr_window, trained.mr_to_ct, count=5)
+
+
+@pytest.fixture(scope="session")
+def trained_int8_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("trained-int8-model") / "model"
+
+
+@pytest.fixture(scope="session")
+def trained_int8_export(
+    trained: Checkpoint, trained_calibration: Calibration, trained_reference: Reference, trained_int8_folder: Path
+) -> Exported:
+    return export(trained, trained_reference, trained_int8_folder, fp16=False, int8=trained_calibration)
 
 
 def with_reference(checkpoint: Checkpoint, mr: Volume) -> Checkpoint:

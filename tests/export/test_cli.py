@@ -22,6 +22,7 @@ from mr2ct.card import PAPER_SLICES
 from mr2ct.model import graph_file, open_model
 from mr2ct.volume import Volume
 from mr2ct.writing import write_volume
+from mr2ct_export import calibration
 from mr2ct_export.cli import main
 from mr2ct_export.exact_norm import with_exact_norms
 from mr2ct_export.folder import Exported
@@ -29,7 +30,7 @@ from mr2ct_export.to_onnx import OPSET, to_onnx
 from mr2ct_training.checkpoint import Checkpoint, save_checkpoint
 from mr2ct_training.generator import GeneratorConfig, untrained
 
-FP32, FP16 = graph_file("fp32"), graph_file("fp16")
+FP32, FP16, INT8 = graph_file("fp32"), graph_file("fp16"), graph_file("int8")
 PROGRAM = "from mr2ct_export.cli import main; main()"
 # a test run in the background of a shell has SIGINT ignored, and its children with it
 INTERRUPTIBLE = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); " + PROGRAM
@@ -86,6 +87,13 @@ def small_file(small: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> P
 
 
 @pytest.fixture
+def few_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To calibrate and measure with: it is quicker, and says as much of a drawn head."""
+    monkeypatch.setattr(calibration, "CALIBRATING", 6)
+    monkeypatch.setattr(calibration, "HELD_OUT", 4)
+
+
+@pytest.fixture
 def out(tmp_path: Path) -> Path:
     """A place in an otherwise empty folder."""
     place = tmp_path / "models"
@@ -115,6 +123,8 @@ def content_of(folder: Path) -> dict[str, bytes]:
         (["--untrained", "--reference", "t1.nii.gz", "--width", "wide"], "--width"),
         (["--untrained", "--reference", "t1.nii.gz", "--seed", "-1"], "--seed"),
         (["brain.pt", "--fp8"], "--fp8"),
+        (["brain.pt", "--int8"], "--int8 and --calibration MR.nii.gz go together"),
+        (["brain.pt", "--calibration", "t1.nii.gz"], "--int8 and --calibration MR.nii.gz go together"),
     ],
     ids=str,
 )
@@ -156,6 +166,50 @@ def test_a_checkpoint_with_its_own_slices_needs_no_reference(
     assert str(out) in result.stdout
     assert open_model(out).precisions == ("fp32", "fp16")
     assert list(out.parent.iterdir()) == [out]
+
+
+@pytest.mark.usefixtures("few_slices")
+def test_an_int8_graph_is_written_beside_the_others_and_one_mr_may_calibrate_and_certify_it(
+    trained_file: Path, head_file: Path, out: Path
+) -> None:
+    result = command(trained_file, "--out", out, "--int8", "--reference", head_file, "--calibration", head_file)
+    assert result.exit_code == 0, result.stderr
+    assert result.stderr == ""
+    assert f"{INT8}  {(out / INT8).stat().st_size / 1e6:.1f} MB" in result.stdout
+    model = open_model(out)
+    assert model.precisions == ("fp32", "int8")
+    assert model.card.quantisation is not None
+    told = f"in int8: {len(model.card.quantisation.int8)} of the 20 convolutions that could be, by OpenVINO"
+    assert told in result.stdout
+
+
+@pytest.mark.usefixtures("few_slices")
+def test_a_refused_int8_graph_exits_with_1_and_leaves_a_folder_in_single_precision(
+    small_file: Path, head_file: Path, out: Path
+) -> None:
+    result = command(small_file, "--out", out, "--int8", "--calibration", head_file)
+    assert_refused(result, INT8, "not written", "no convolution may be in int8")
+    assert open_model(out).precisions == ("fp32",)
+    assert list(out.parent.iterdir()) == [out]
+
+
+def test_a_ct_to_calibrate_with_is_refused(small_file: Path, out: Path, tmp_path: Path) -> None:
+    ct = phantom.draw(phantom.grid_around((0, 0, 0), (50, 50, 40), (5, 5, 5)))[1]
+    write_volume(ct, tmp_path / "ct.nii.gz")
+    result = command(small_file, "--out", out, "--int8", "--calibration", tmp_path / "ct.nii.gz")
+    assert_refused(result, "this is a CT")
+    assert not list(out.parent.iterdir())
+
+
+def test_an_mr_to_calibrate_with_that_is_missing_or_holds_no_head_is_refused(
+    small_file: Path, out: Path, tmp_path: Path
+) -> None:
+    result = command(small_file, "--out", out, "--int8", "--calibration", "t7.nii.gz")
+    assert_refused(result, "t7.nii.gz: no such file")
+    grid = phantom.grid_around((0, 0, 0), (20, 20, 20), (10, 10, 10))
+    write_volume(Volume(np.zeros(grid.shape, np.int16), grid), tmp_path / "empty.nii.gz")
+    assert_refused(command(small_file, "--out", out, "--int8", "--calibration", tmp_path / "empty.nii.gz"), "head")
+    assert not list(out.parent.iterdir())
 
 
 def test_a_checkpoint_without_slices_asks_for_a_reference(small: Checkpoint, out: Path, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import onnx
 import onnx.inliner
 import onnxruntime
+import openvino
 import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
@@ -13,6 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from mr2ct.card import PAPER_CT_WINDOW_HU, PAPER_SLICES
 from mr2ct.certificate import BUDGETS_HU, hu_difference
 from mr2ct.model import Reference
+from mr2ct.openvino_graph import read_graph
 from mr2ct.volume import Volume
 from mr2ct_export.exact_norm import DOMAIN, EXACT_NORM, with_exact_norms
 from mr2ct_export.reference import reference_from_volumes
@@ -68,6 +70,19 @@ def test_with_an_even_background_only_the_exact_norms_keep_the_graph_within_budg
     assert before > FP32_HU
     assert after < FP32_HU
     assert after < before / 5
+
+
+def test_in_openvino_too_only_the_exact_norms_keep_the_graph_within_budget(
+    exact: onnx.ModelProto, even: Reference
+) -> None:
+    settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": "1"}
+    errors = []
+    for exactly in (True, False):
+        model = read_graph(exact.SerializeToString(), exact_norms=exactly)
+        compiled = openvino.Core().compile_model(model, "CPU", settings)
+        difference = hu_difference(compiled([even.mr])[0], even.synthetic_ct, PAPER_CT_WINDOW_HU)
+        errors.append(float(difference[:, 0][even.head].max()))
+    assert errors[0] < FP32_HU < errors[1]
 
 
 def test_one_exact_norm_is_nearer_to_the_truth_than_onnxruntime_s_own() -> None:

@@ -14,20 +14,25 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
 import mr2ct
 from mr2ct.card import PAPER_CT_WINDOW_HU, PAPER_MR_WINDOW, PAPER_SLICES, PercentileWindow, SliceGrid
+from mr2ct.certificate import BUDGETS_HU, certify
 from mr2ct.errors import OutputError
 from mr2ct.model import REFERENCE, Reference, graph_file, open_model
+from mr2ct.openvino_backend import OpenvinoBackend
 from mr2ct.volume import Volume
+from mr2ct_export import folder
+from mr2ct_export.calibration import Calibration
 from mr2ct_export.folder import Exported, export
 from mr2ct_export.reference import answered, reference_from_volumes
 from mr2ct_export.to_onnx import ExportError
 from mr2ct_training.checkpoint import Checkpoint
 
-FP32, FP16 = graph_file("fp32"), graph_file("fp16")
+FP32, FP16, INT8 = graph_file("fp32"), graph_file("fp16"), graph_file("int8")
 
 PROVE_AGAIN = """
 import sys
@@ -134,7 +139,106 @@ def test_the_slices_of_the_training_go_into_the_card_and_the_runtime_makes_them(
     result = mr2ct.synthesize(head_mr, open_model(tmp_path / "model"))
     assert result.volume.grid == head_mr.grid
     i, j, k = np.abs(head_mr.grid.axes[0]) * head_mr.grid.size * head_mr.grid.spacing
-    assert result.slices == math.ceil(max(i, j, k) / 5.0)
+    assert result.slices + result.skipped == math.ceil(max(i, j, k) / 5.0)
+
+
+def test_the_int8_graph_is_certified_by_an_engine_that_computes_in_eight_bits(
+    trained_int8_export: Exported, trained_int8_folder: Path
+) -> None:
+    assert trained_int8_export.refused == ()
+    model = open_model(trained_int8_folder)
+    assert model.precisions == ("fp32", "int8")
+    certificate = model.card.certificate(INT8)
+    assert certificate is not None
+    assert "OpenVINO" in certificate.engine
+    assert "int8" in certificate.engine
+    assert 0 < certificate.mean_hu <= 1
+    assert certificate.p99_9_hu <= 20
+    again = certify(
+        OpenvinoBackend(model, INT8, "int8", say=lambda _: None, threads=1), model.reference(), file=INT8,
+        precision="int8", ct_window_hu=model.card.ct_window_hu,
+    )  # fmt: skip
+    assert again.mean_hu == pytest.approx(certificate.mean_hu, rel=0.1)
+
+
+def test_the_card_tells_which_layers_are_in_int8_and_why_the_others_are_not(
+    trained_int8_export: Exported, trained_int8_folder: Path, trained_calibration: Calibration
+) -> None:
+    quantisation = trained_int8_export.card.quantisation
+    assert quantisation is not None
+    assert open_model(trained_int8_folder).card.quantisation == quantisation
+    assert len(quantisation.alone) == 20
+    assert quantisation.int8
+    graph = onnx.load(trained_int8_folder / INT8)
+    in_graph = {node.name.removesuffix(".int8") for node in graph.graph.node if node.op_type == "QuantizeLinear"}
+    assert in_graph == set(quantisation.int8)
+    errors = {name: error.mean_hu for name, error in quantisation.alone.items()}
+    left_out = set(errors) - in_graph
+    assert all(errors[name] >= max(errors[taken] for taken in in_graph) for name in left_out)
+    assert quantisation.calibrated_on == len(trained_calibration.calibrating)
+    assert quantisation.measured_on == len(trained_calibration.held_out)
+
+
+def test_a_card_without_an_int8_graph_says_nothing_of_it(trained_export: Exported, trained_folder: Path) -> None:
+    assert trained_export.card.quantisation is None
+    assert "quantisation" not in (trained_folder / "card.json").read_text()
+
+
+def test_a_layer_in_int8_takes_a_quarter_of_the_bytes(trained_int8_export: Exported) -> None:
+    quantisation, files = trained_int8_export.card.quantisation, trained_int8_export.card.files
+    assert quantisation is not None
+    residual = sum(name.startswith("residual.") for name in quantisation.int8)
+    assert residual > 0
+    saved = files[FP32].bytes - files[INT8].bytes
+    assert saved > 0.6 * residual * 3 * 32 * 32 * 9  # bytes of weights; steps and nodes take some of them
+
+
+@pytest.fixture
+def as_chosen_before(trained_int8_export: Exported, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which layers go into int8 is known, and need not be measured again."""
+    monkeypatch.setattr(folder, "choose_layers", lambda *_, **__: trained_int8_export.card.quantisation)
+
+
+@pytest.mark.usefixtures("as_chosen_before")
+def test_without_openvino_onnxruntime_proves_the_int8_graph(
+    trained: Checkpoint,
+    trained_calibration: Calibration,
+    trained_reference: Reference,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in [name for name in sys.modules if name.startswith("mr2ct.openvino_")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    exported = export(trained, trained_reference, tmp_path / "model", fp16=False, int8=trained_calibration)
+    (certificate,) = (c for c in exported.card.certificates if c.file == INT8)
+    assert "onnxruntime" in certificate.engine
+
+
+def test_an_int8_graph_in_which_no_layer_may_be_is_left_out_and_told(
+    small: Checkpoint, trained_calibration: Calibration, tmp_path: Path
+) -> None:
+    exported = export(small, reference_of(small), tmp_path / "model", fp16=False, int8=trained_calibration)
+    (line,) = exported.refused  # untrained, so that all rounding shows
+    assert line.startswith(f"{INT8}: not written: no convolution may be in int8: ")
+    assert open_model(tmp_path / "model").precisions == ("fp32",)
+    assert exported.card.quantisation is None
+
+
+@pytest.mark.usefixtures("as_chosen_before")
+def test_an_int8_graph_that_fails_on_the_reference_is_left_out_and_told(
+    trained: Checkpoint,
+    trained_calibration: Calibration,
+    trained_reference: Reference,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(BUDGETS_HU, "int8", {"mean_hu": 1e-3, "p99_9_hu": 20.0})
+    exported = export(trained, trained_reference, tmp_path / "model", fp16=False, int8=trained_calibration)
+    (line,) = exported.refused
+    assert line.startswith(f"{INT8}: not written: too far from PyTorch fp32: mean ")
+    assert open_model(tmp_path / "model").precisions == ("fp32",)
+    assert exported.card.quantisation is None
 
 
 def test_the_same_checkpoint_gives_the_same_folder(small: Checkpoint, tmp_path: Path) -> None:

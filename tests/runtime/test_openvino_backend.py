@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from mr2ct import openvino_backend
-from mr2ct.cpu import Cpu
+from mr2ct.cpu import Cpu, this_cpu
 from mr2ct.errors import DeviceError, ModelError
 from mr2ct.model import Model, graph_file
 from mr2ct.openvino_backend import OpenvinoBackend, has_bf16
@@ -277,7 +277,7 @@ def test_a_precision_that_is_not_known_is_told_with_the_known_ones(identity_mode
 def test_bf16_on_a_cpu_without_it_is_an_error_and_nothing_else_runs(
     identity_model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(openvino_backend, "has_bf16", lambda _: False)
+    monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setattr(openvino_backend, "this_cpu", lambda: Cpu("i7-4770", ()))
     with pytest.raises(DeviceError, match="i7-4770 computes no bfloat16; take fp32 or int8"):
         opened(identity_model, "bf16")
@@ -326,9 +326,14 @@ def test_as_many_threads_compute_as_were_asked_for(threads: int, smoothing: Mode
     assert asked[0].get_property("INFERENCE_NUM_THREADS") == threads
 
 
-def test_this_cpu_s_bf16_is_asked_of_openvino() -> None:
+def test_bf16_is_there_where_openvino_and_the_cpu_have_it_and_not_where_it_would_be_emulated(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     core = openvino.Core()
-    assert has_bf16(core) is ("BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
+    assert has_bf16(core) == bool({"avx512_bf16", "amx_bf16"} & set(this_cpu().features))
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(openvino_backend, "this_cpu", lambda: Cpu("Xeon Gold 6240", ("avx512_vnni",)))
+    assert not has_bf16(core)
 
 
 def test_without_openvino_the_backend_tells_what_to_install_and_mr2ct_imports() -> None:
