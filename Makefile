@@ -1,7 +1,7 @@
 # make demo   a synthetic CT of a drawn head, from nothing but Python: environment, runtime without torch, volume, picture
 # make test   everything the tests need, and all of them
 # make check  formatting, lint, types and the direction of imports only
-# make bench  the latency benchmark; its last line is one JSON
+# make bench  the CPU benchmarks, one after the other; BENCH="--model FOLDER" gives them a trained model
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -18,7 +18,7 @@ demo: $(VENV)/runtime
 	@$(BIN)/mr2ct-run build/demo/head.nii.gz --picture build/demo/head.png --overwrite
 
 test: $(VENV)/dev check
-	$(BIN)/python -m pytest --cov --cov-report= $(PYTEST)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --cov --cov-report= $(PYTEST)
 	$(BIN)/python -m coverage report --include='runtime/*,export/*' --fail-under=90
 
 check: $(VENV)/dev
@@ -28,7 +28,10 @@ check: $(VENV)/dev
 	$(BIN)/lint-imports
 
 bench: $(VENV)/dev
-	$(BIN)/python benchmarks/latency.py
+	$(BIN)/python benchmarks/latency.py $(BENCH)
+	$(BIN)/python benchmarks/peers.py $(BENCH)
+	$(BIN)/python benchmarks/scaling.py $(BENCH)
+	$(BIN)/python benchmarks/footprint.py
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

@@ -4,7 +4,7 @@
                              [--steps 4 8 16 32 61 183] [--timeout 120] [--within SECONDS]
                              [--save NAME] [--picture PATH]
 
-Every contender runs in a process of its own (gpu_measure.py); what is not here, crashes or takes longer than --timeout
+Every contender runs in a process of its own (measure.py); what is not here, crashes or takes longer than --timeout
 is a row with its reason. Timed are whole volumes: cold from the start of the process, then warm, on the GPU's own clock
 and from host memory to host memory. Errors are against PyTorch fp32 without TF32 on the same slices, inside the head.
 --steps sweeps the slices that a TensorRT works on at once, each with an engine tuned for them.
@@ -23,26 +23,23 @@ import argparse
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator
 from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import nvml
-from gpu_contenders import BY_NAME, CONTENDERS, SLICES, WEIGHTS, Contender
-from gpu_inputs import prepare
-from gpu_race import Race
+from contenders import SLICES, WEIGHTS, Contender
+from gpu_contenders import BY_NAME, CONTENDERS
 from gpu_table import print_table
-from machine import finish, ran
-from macs import macs_a_slice, parameters
-from mr2ct.card import Card
+from inputs import about_model, add_source_options, prepare
+from machine import finish, installed, ran
+from macs import macs_a_slice
 from mr2ct.errors import Mr2ctError
 from mr2ct.gpu import first_gpu
-from mr2ct.model import graph_file
 from mr2ct_training.checkpoint import CheckpointError, load_checkpoint
+from race import Race
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 PACKAGES = (
@@ -57,7 +54,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what was measured until then is told
     try:
         gpu = None if arguments.device == "cpu" else {**asdict(first_gpu()), "clocks": nvml.clocks()}
-        head = {**ran("gpu", *_installed()), "gpu": gpu}
+        head = {**ran("gpu", *installed(PACKAGES)), "gpu": gpu}
         with tempfile.TemporaryDirectory() as folder:
             result, stopped = _result(Path(folder), arguments)
     except Mr2ctError as error:
@@ -96,7 +93,7 @@ def _result(folder: Path, arguments: argparse.Namespace) -> tuple[dict[str, Any]
     contenders = race.contenders(racing)
     return {
         "device": arguments.device,
-        "model": _told(model.card, parameters(generator), arguments.head),
+        "model": about_model(model.card, generator, arguments.head),
         "slices": slices,
         "gmac_a_slice": macs / 1e9,
         "tflop_a_volume": race.tflop,
@@ -117,35 +114,9 @@ def _racing(arguments: argparse.Namespace) -> list[Contender]:
     return [contender for contender in CONTENDERS if not left_out.get(contender.name)]
 
 
-def _told(card: Card, count: int, head: Path | None) -> dict[str, Any]:
-    return {
-        "name": card.name,
-        "state": card.training.get("state", "of an unknown state"),
-        "width": card.generator.get("width"),
-        "parameters": count,
-        "fp16_certified": card.certificate(graph_file("fp16")) is not None,
-        "head": "drawn" if head is None else "given",
-    }
-
-
-def _installed() -> Iterator[str]:
-    for package in PACKAGES:
-        try:
-            version(package)
-        except PackageNotFoundError:
-            continue
-        yield package
-
-
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    source = parser.add_mutually_exclusive_group()
-    source.add_argument("--model", type=Path, help="model folder with an fp32 and an fp16 graph")
-    source.add_argument("--checkpoint", type=Path, help="of mr2ct-train, to be exported first")
-    parser.add_argument(
-        "--width", type=int, default=64, help="of the untrained generator without either; 64: the paper's"
-    )
-    parser.add_argument("--head", type=Path, help="an MR; default: a drawn one on the paper's grid")
+    add_source_options(parser, "model folder with an fp32 and an fp16 graph")
     parser.add_argument("--slices", type=int, default=183, help="at most, the middle ones; 183: the paper's")
     parser.add_argument("--device", default="cuda", choices=["cuda", "cpu"])
     parser.add_argument("--only", nargs="+", choices=list(BY_NAME), metavar="NAME", help=", ".join(BY_NAME))

@@ -54,12 +54,12 @@ step() {
     [ $code -eq 0 ] || failed=1
 }
 
-gpu_seconds=${GPU_S:-240}
-step tests "${TESTS_S:-120}" "$python" -m pytest -m gpu tests -p no:cacheprovider --continue-on-collection-errors
+gpu_seconds=${GPU_S:-220}
+step tests "${TESTS_S:-200}" "$python" -m pytest -m gpu tests -p no:cacheprovider --continue-on-collection-errors
 step gpu "$gpu_seconds" \
     "$python" benchmarks/gpu.py --save "gpu-$name" --timeout 90 --within $((gpu_seconds - 60)) "$@"
 # shellcheck disable=SC2086  # options are words
-step training "${TRAINING_S:-215}" \
+step training "${TRAINING_S:-165}" \
     "$python" benchmarks/training.py --device cuda --batch 1 8 16 --compile --save "training-$name" \
     ${TRAINING:---precision bf16-mixed --rounds 1 --steps 10}
 for made in "benchmarks/results/gpu-$name.json" "benchmarks/results/training-$name.json" "docs/gpu-$name.png"; do

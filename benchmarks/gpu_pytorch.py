@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from gpu_contenders import Job
+from contenders import Job
 from mr2ct.errors import DeviceError
 from mr2ct_training.checkpoint import load_checkpoint
 
@@ -22,7 +22,7 @@ MATRIX = {"cuda": (8192, torch.float16, 100), "cpu": (512, torch.float32, 10)}
 
 
 class PytorchBackend:
-    """A network in half precision; see gpu_contenders.Runner.
+    """A network in half precision; see contenders.Runner.
 
     A volume goes up in one copy from pinned memory, through the network `step` slices at a time, and down in one copy:
     at 183 slices that is 2 x 48 MB, 2 ms at 50 GB/s.

@@ -1,155 +1,114 @@
-"""How long a volume takes: every stage of mr2ct-run on the paper's 183 x 288 x 288, beside PyTorch eager in one run.
+"""How long a volume takes: every stage of mr2ct-run on the paper's 183 x 288 x 288, by every engine for this CPU.
 
-    python benchmarks/latency.py [--repeats 5] [--width 64] [--torch-repeats 1] [--device cpu] [--save NAME]
+    python benchmarks/latency.py [--model FOLDER | --checkpoint CKPT [--calibration MR]] [--head MR] [--width 64]
+                                 [--repeats 5] [--only NAME ...] [--timeout 900] [--save NAME]
 
-Prints a table (min, median, p95 over the repeats, after one warm-up) and ends in one line of JSON. --save NAME also
-writes it to benchmarks/results/NAME.json. Weights are random: speed does not depend on them.
+Every trip is a process of its own that does what mr2ct-run does (latency_trip.py), in turns with the other engines and
+with PyTorch eager: once with slices of air skipped, which is mr2ct-run's way, once with all of them, the paper's 183,
+through the engine. Also a start up to the first slice with nothing kept, where engines are proved first, and with the
+proofs kept; the resident peak of a trip; joules where the processor tells them; and the error in HU against PyTorch
+fp32 inside the head, over the model's reference slices. An untrained generator's error is told as untrained.
+Prints a table (p50, p90, p99 over the repeats) and ends in one line of JSON. --save NAME also writes it to
+benchmarks/results/NAME.json.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
+import numpy as np
 
-from machine import finish, ran, spread
-from mr2ct import choose_backend, open_model, read_volume, synthesize, write_volume
-from mr2ct.card import PAPER_SLICES
-from mr2ct.model import Model
-from mr2ct_export.folder import export
-from mr2ct_export.reference import reference_from_volumes
-from mr2ct_export.untrained import untrained_checkpoint
-from mr2ct_training.generator import GeneratorConfig, untrained
+from contenders import SLICES, WEIGHTS
+from cpu_contenders import BY_NAME, EAGER
+from inputs import about_model, add_source_options, prepare
+from latency_table import print_table
+from latency_trips import Engine, Trips
+from machine import finish, installed, ran
+from mr2ct.choosing import ON_CPU, RUNS
+from mr2ct.errors import Mr2ctError
+from mr2ct_training.checkpoint import CheckpointError, load_checkpoint
+from race import Race
+from rapl import Meter
+from summaries import percentiles
 
-HERE = Path(__file__).resolve().parent
-STAGES = ("read", "mask", "grid", "engine", "back", "write")
+TORCH_SLICES = 24  # timed of PyTorch eager a turn; it takes as long for each
+ENGINES = {f"{device}-{precision}": Engine(device, precision) for device in RUNS for precision in RUNS[device]}
+# On a CPU fp16 is convolved in fp32, and onnxruntime's int8 is slower than its fp32 (peers.py): --only has them
+SLOWER = ("cpu-fp16", "cpu-int8")
+USUAL = [f"{device}-{precision}" for device in ON_CPU for precision in RUNS[device]]
 
 
 def main() -> None:
     arguments = _arguments()
-    with tempfile.TemporaryDirectory() as folder:
-        head = Path(folder) / "head.nii.gz"
-        subprocess.run([sys.executable, str(HERE.parent / "tests" / "phantom.py"), str(head)], check=True)
-        model, certificate = _model(Path(folder) / "model", head, arguments.width)
-        trips = _mr2ct(model, head, Path(folder) / "ct.nii.gz", arguments)
-        peak = _peak_of_one_run(model, head, Path(folder) / "once.nii.gz", arguments.device)
-    eager = _pytorch(trips["slices"], arguments)
-    stages = {name: spread([trip[name] for trip in trips["seconds"]]) for name in STAGES}
-    around = spread([sum(trip[name] for name in STAGES if name != "engine") for trip in trips["seconds"]])
-    result: dict[str, Any] = {
-        **ran("latency", "SimpleITK", "onnxruntime"),
-        "volume": "183 x 288 x 288, 1.00 x 0.87 x 0.87 mm, drawn",
-        "generator_width": arguments.width,
-        "engine": trips["engine"],
-        "precision": trips["precision"],
-        "error_hu": certificate,
-        "slices": trips["slices"],
-        "repeats": arguments.repeats,
-        "seconds": {**stages, "all but the engine": around},
-        "slices_per_second": trips["slices"] / stages["engine"]["median"],
-        "pytorch_eager_fp32_seconds": eager,
-        "engine_speed_up_over_pytorch_eager": eager["median"] / stages["engine"]["median"],
-        "peak_memory_gib_of_one_mr2ct_run": peak,
-    }
-    _print_table(result)
+    head = ran("latency", *installed(("SimpleITK", "onnxruntime", "openvino")))
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            result = {**head, **_result(Path(folder), arguments)}
+    except (Mr2ctError, CheckpointError) as error:
+        sys.exit(f"latency.py: {error}")
+    print_table(result)
     finish(result, arguments.save)
+
+
+def _result(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
+    model = prepare(
+        folder, arguments.model, arguments.checkpoint, arguments.width, arguments.head, TORCH_SLICES,
+        fp16=False, calibration=arguments.calibration,
+    )  # fmt: skip
+    timed, generator = len(np.load(folder / SLICES, mmap_mode="r")), load_checkpoint(folder / WEIGHTS).mr_to_ct
+    head, meter = arguments.head or folder / "head.nii.gz", Meter()
+    trips = Trips(folder, model.folder, head, arguments.timeout, meter, untrained=not model.card.trained)
+    race = Race(folder, model.folder, "cpu", 1.0, arguments.timeout, arguments.within, 1, ("--warm-ups", "0"))
+    race.options += ("--least-runs", "1")
+    exact = race.exact()
+    if exact["status"] != "ran":
+        sys.exit(f"latency.py: nothing to measure errors against: PyTorch in fp32: {exact['reason']}")
+    rows = [trips.started(name, ENGINES[name]) for name in arguments.only]
+    eager: list[float] = []
+    for _ in range(arguments.repeats):
+        turn = race.contenders([BY_NAME[EAGER]])[0]
+        if turn["status"] != "ran":
+            sys.exit(f"latency.py: PyTorch eager: {turn['status']}: {turn['reason']}")
+        eager += turn["wall_seconds"]
+        for row in rows:
+            trips.add_turn(row)
+    rows = [trips.summed(row) for row in rows]
+    ran_rows = [row for row in rows if row["status"] == "ran"]
+    counts = ran_rows[0]["all_slices"]["slices"] if ran_rows else timed
+    return {
+        "volume": "183 x 288 x 288, 1.00 x 0.87 x 0.87 mm, drawn" if arguments.head is None else "given",
+        "model": about_model(model.card, generator, arguments.head),
+        "repeats": arguments.repeats,
+        "energy_told_by": meter.told_by,
+        "engines": rows,
+        "pytorch_eager_fp32": {
+            "seconds_of_all_slices": percentiles([seconds * counts / timed for seconds in eager]),
+            "memory_gib": turn["memory_gib"],
+            "error_hu": turn["error_hu"],
+            "slices_timed": timed,
+            "scaled_to": counts,
+        },
+    }
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=5, help="counted trips of the volume")
-    parser.add_argument("--torch-repeats", type=int, default=1, help="counted passes of PyTorch over all slices")
-    parser.add_argument("--width", type=int, default=64, help="of the generator; 64 is the paper's")
-    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    add_source_options(parser, "model folder with an fp32 graph and, for the int8 row, an int8 one")
+    parser.add_argument("--calibration", type=Path, help="with --checkpoint: an MR to make the int8 graph by")
+    parser.add_argument("--repeats", type=int, default=5, help="trips of the volume by each engine, of either kind")
+    usual = [name for name in USUAL if name not in SLOWER]
+    parser.add_argument(
+        "--only", nargs="+", choices=list(ENGINES), default=usual, metavar="NAME",
+        help=f"{', '.join(ENGINES)}; default: {', '.join(usual)}",
+    )  # fmt: skip
+    parser.add_argument("--timeout", type=float, default=900.0, help="seconds of each process")
+    parser.add_argument("--within", type=float, default=7200.0, help="seconds of all of PyTorch's processes together")
     parser.add_argument("--save", help="name of a file in benchmarks/results")
     return parser.parse_args()
-
-
-def _model(folder: Path, head: Path, width: int) -> tuple[Model, dict[str, float]]:
-    checkpoint = untrained_checkpoint(width, seed=0)
-    reference = reference_from_volumes(
-        [read_volume(head)], PAPER_SLICES, checkpoint.mr_window, checkpoint.mr_to_ct, count=3
-    )
-    card = export(checkpoint, reference, folder, fp16=False).card
-    proof = card.certificates[0]
-    return open_model(folder), {"mean": proof.mean_hu, "p99.9": proof.p99_9_hu, "max": proof.max_hu}
-
-
-def _mr2ct(model: Model, head: Path, out: Path, arguments: argparse.Namespace) -> dict[str, Any]:
-    choice = choose_backend(model, arguments.device)
-    trips = []
-    for _ in range(arguments.repeats + 1):
-        start = time.perf_counter()
-        mr = read_volume(head)
-        read = time.perf_counter() - start
-        result = synthesize(mr, model, choice)
-        start = time.perf_counter()
-        write_volume(result.volume, out, overwrite=True)
-        trips.append({"read": read, **result.seconds, "write": time.perf_counter() - start})
-    return {
-        "seconds": trips[1:],
-        "slices": result.slices,
-        "engine": choice.backend.description,
-        "precision": choice.precision,
-    }
-
-
-def _peak_of_one_run(model: Model, head: Path, out: Path, device: str) -> float | None:
-    """GiB of a fresh mr2ct-run process."""
-    report = out.with_suffix(".json")
-    command = ["-c", "from mr2ct.cli import main; main()", str(head), "-o", str(out), "--json", str(report)]
-    subprocess.run(
-        [sys.executable, *command, "--model", str(model.folder), "--device", device], check=True, capture_output=True
-    )
-    peak = json.loads(report.read_text())["peak_memory_bytes"]
-    return None if peak is None else peak / 2**30
-
-
-def _pytorch(slices: int, arguments: argparse.Namespace) -> dict[str, float]:
-    """Seconds for all slices, one a call, as pytorch-CycleGAN-and-pix2pix's test.py does."""
-    device = "cuda" if arguments.device != "cpu" and torch.cuda.is_available() else "cpu"
-    network = untrained(GeneratorConfig(width=arguments.width)).eval().to(device)
-    one = torch.zeros(1, 1, PAPER_SLICES.rows, PAPER_SLICES.columns, device=device)
-
-    def all_slices() -> None:
-        with torch.inference_mode():
-            for _ in range(slices):
-                network(one)
-            if device == "cuda":
-                torch.cuda.synchronize()
-
-    with torch.inference_mode():
-        network(one)
-    return spread([_timed(all_slices) for _ in range(arguments.torch_repeats)])
-
-
-def _timed(work: Callable[[], None]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
-
-
-def _print_table(result: dict[str, Any]) -> None:
-    print(
-        f"{result['hardware']['cpu']}, {result['hardware']['cores']} cores; {result['engine']}, {result['precision']}"
-    )
-    print(f"{'':<22}{'min':>8}{'median':>8}{'p95':>8}  seconds")
-    rows = {**result["seconds"], "PyTorch eager fp32": result["pytorch_eager_fp32_seconds"]}
-    for name, row in rows.items():
-        print(f"{name:<22}{row['min']:8.2f}{row['median']:8.2f}{row['p95']:8.2f}")
-    print(f"{result['slices']} slices, {result['slices_per_second']:.1f} a second, ", end="")
-    print(f"{result['engine_speed_up_over_pytorch_eager']:.2f} x PyTorch eager; ", end="")
-    if result["peak_memory_gib_of_one_mr2ct_run"] is not None:
-        print(f"peak memory of one mr2ct-run {result['peak_memory_gib_of_one_mr2ct_run']:.2f} GiB; ", end="")
-    print(f"against PyTorch fp32 max {result['error_hu']['max']:.3f} HU")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
     python benchmarks/readme_tables.py [--check]
 
 A table stands between <!-- name --> and <!-- /name -->. --check changes nothing and exits 1 when README is out of date.
+A table whose result is not there yet, or is one of an older form of its benchmark, is left as it is.
 """
 
 from __future__ import annotations
@@ -10,35 +11,108 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from paper import STEPS
+
 HERE = Path(__file__).resolve().parent
 README = HERE.parent / "README.md"
-PAPER_STEPS = 183 * 18 * 200  # slices x training patients x epochs, section 4
 
 
-def latency() -> str:
-    """Rows of benchmarks/results/latency-cpu.json."""
+def latency() -> str | None:
+    """Rows of benchmarks/results/latency-cpu.json, and of scaling-cpu.json and footprint-cpu.json where they are."""
     result = _result("latency-cpu")
-    seconds, eager = result["seconds"], result["pytorch_eager_fp32_seconds"]
+    if "engines" not in result:
+        return None
+    eager, model = result["pytorch_eager_fp32"], result["model"]
+    engines = [row for row in result["engines"] if row["status"] == "ran"]
+    if not engines:
+        return None
+    counts = {kind: engines[0][kind]["slices"] for kind in ("all_slices", "skipping_air")}
+    rows: list[Sequence[str]] = [
+        (
+            _where(result), f"all {counts['all_slices']} slices", f"{counts['skipping_air']}, air skipped",
+            "mean, p99.9, max error", "peak memory",
+        ),
+        ("---",) * 5,
+        (
+            f"PyTorch {result['versions']['torch']} eager, fp32, one slice a call",
+            f"{eager['seconds_of_all_slices']['p50']:.1f} s", "", "", _gib(eager["memory_gib"]),
+        ),
+    ]  # fmt: skip
+    for row in sorted(engines, key=lambda row: -row["skipping_air"]["seconds"]["engine"]["p50"]):
+        seconds = [f"{row[kind]['seconds']['engine']['p50']:.1f} s" for kind in counts]
+        error, peak = _error(row, model), _gib(row["skipping_air"]["peak_memory_gib"])
+        rows.append((f"`{row['device']}`, {row['precision']}: {row['engine']}", *seconds, error, peak))
+    fastest = min(engines, key=lambda row: row["skipping_air"]["seconds"]["engine"]["p50"])
+    around = fastest["skipping_air"]["seconds_around_the_engine"]["p50"]
+    rows.append(("everything around the engine: read, mask, grid, back, write", "", f"{around:.2f} s", "", ""))
+    starts = fastest["first_slice_seconds"]
+    kept = "" if starts["cache_warm"] is None else f"{starts['cache_warm']['p50']:.1f} s"
+    first = f"{starts['cache_empty']:.1f} s"
+    rows.append(
+        (f"`mr2ct-run` up to its first slice, {fastest['precision']}: the first time, then", first, kept, "", "")
+    )
+    return "\n".join([_lines(rows), *_beside()])
+
+
+def _beside() -> list[str]:
+    """Sentences on how it grows and what it costs to install, from the results that are there."""
+    lines = []
+    scaling = _result("scaling-cpu") if _is_there("scaling-cpu") else {"engines": []}
+    for row in scaling["engines"]:
+        if row["status"] == "ran" and row["seconds_fit"] is not None and row["memory_fit"] is not None:
+            time, memory = row["seconds_fit"], row["memory_fit"]
+            r2 = "" if time["r2"] is None else f" (R² {time['r2']:.4f})"
+            lines.append(
+                f"{row['title']}: {time['a']:.2f} s + {time['b']:.3f} s a slice{r2}, {memory['a']:.2f} GiB + "
+                f"{1024 * memory['b']:.2f} MiB a slice."
+            )
+    footprint = _result("footprint-cpu") if _is_there("footprint-cpu") else {"status": "absent"}
+    if footprint["status"] == "ran":
+        seconds = footprint["seconds"]
+        lines.append(
+            f"`{footprint['installed']}` is {footprint['megabytes']:.0f} MB on disk; `import mr2ct` takes "
+            f"{seconds['import mr2ct']['p50']:.2f} s, `mr2ct-run --help` {seconds['mr2ct-run --help']['p50']:.2f} s."
+        )
+    return ["", " ".join(lines)] if lines else []
+
+
+def peers() -> str | None:
+    """Rows of benchmarks/results/peers-cpu.json, slowest first; who did not run is left to the result."""
+    if not _is_there("peers-cpu"):
+        return None
+    result = _result("peers-cpu")
     rows = [
-        (_where(result), "a volume"),
-        ("---", "---"),
-        (
-            f"{result['engine']}, {result['precision']}, {result['slices']} slices",
-            f"{seconds['engine']['median']:.1f} s",
-        ),
-        (f"PyTorch {result['versions']['torch']} eager, fp32, one slice a call", f"{eager['median']:.1f} s"),
-        (
-            "everything around the engine: read, mask, grid, back, write",
-            f"{seconds['all but the engine']['median']:.2f} s",
-        ),
-        ("peak memory of `mr2ct-run`", f"{result['peak_memory_gib_of_one_mr2ct_run']:.2f} GiB"),
-        ("farthest from PyTorch fp32 inside the head", f"{result['error_hu']['max']:.3f} HU"),
+        (_where(result), f"{result['scaled_to']} slices", "x PyTorch eager", "mean, p99.9, max error", "peak memory"),
+        ("---",) * 5,
     ]
+    ran = [row for row in result["peers"] if row["status"] == "ran"]
+    for row in sorted(ran, key=lambda row: -row["seconds_a_volume"]["p50"]):
+        faster = row["speed_up_over_pytorch_eager"]
+        title = f"**{row['title']}**" if row["name"].startswith("mr2ct-") else row["title"]
+        numbers = re.search(r", which compute in \w+", row["engine"])  # other ones than those it was given
+        rows.append((
+            title if numbers is None else title + numbers[0],
+            f"{row['seconds_a_volume']['p50']:.1f} s",
+            "" if faster is None else f"{faster:.2f}",
+            _error(row, result["model"]),
+            _gib(row["memory_gib"]),
+        ))  # fmt: skip
     return _lines(rows)
+
+
+def _error(row: dict[str, Any], model: dict[str, Any]) -> str:
+    """HU against PyTorch fp32 inside the head; of noise, and therefore told as such, for an untrained generator."""
+    error = row["error_hu"]
+    told = f"{error['mean']:.3f}, {error['p99.9']:.2f}, {error['max']:.2f} HU"
+    return told if model["state"] == "trained" else f"{told}, {model['state']}"
+
+
+def _gib(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f} GiB"
 
 
 def training() -> str:
@@ -62,7 +136,7 @@ def first_run() -> str:
     fp32, fp16 = result["certificates"]
     first, *_, last = result["cycle_error_by_epoch"]
     rows = [
-        (f"{result['steps']} steps of the paper's {PAPER_STEPS:,}", "measured", "budget"),
+        (f"{result['steps']} steps of the paper's {STEPS:,}", "measured", "budget"),
         ("---",) * 3,
         ("cycle error on the MR held out, after the first epoch and the last", f"{first:.1%}, {last:.1%}", ""),
         (
@@ -104,6 +178,10 @@ def table_one() -> str:
     return _lines(rows)
 
 
+def _is_there(name: str) -> bool:
+    return (HERE / "results" / f"{name}.json").is_file()
+
+
 def _result(name: str) -> dict[str, Any]:
     result: dict[str, Any] = json.loads((HERE / "results" / f"{name}.json").read_text())
     return result
@@ -117,14 +195,22 @@ def _lines(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
 
 
-TABLES = {"latency": latency, "training": training, "first run": first_run, "table 1": table_one}
+TABLES: dict[str, Callable[[], str | None]] = {
+    "latency": latency,
+    "peers": peers,
+    "training": training,
+    "first run": first_run,
+    "table 1": table_one,
+}
 
 
 def filled(text: str) -> str:
-    """README's text with every table made anew."""
+    """README's text with every table made anew whose result is there."""
     for name, table in TABLES.items():
-        block = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
-        text = block.sub(lambda found, table=table: f"{found[1]}{table()}\n{found[2]}", text)
+        made = table()
+        if made is not None:
+            block = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
+            text = block.sub(lambda found, made=made: f"{found[1]}{made}\n{found[2]}", text)
     return text
 
 

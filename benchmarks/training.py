@@ -35,10 +35,9 @@ from mr2ct_training.loop import Rhythm, StoppedError, train
 from mr2ct_training.prepare import Source, prepare
 from mr2ct_training.prepare_volume import Settings
 from mr2ct_training.sampling import UnpairedSampler
+from paper import HOURS, STEPS
 from plain_cyclegan import PlainCycleGAN
 
-PAPER_STEPS = 183 * 18 * 200  # slices x training patients x epochs, section 4: 658,800
-PAPER_HOURS = 52  # on a Titan X, section 4
 TFLOP_A_PAIR = 1.25  # of two generators forward and back twice, and two discriminators
 
 
@@ -164,7 +163,7 @@ def _told(variant: Variant, rates: list[float], plain: list[float], peak: int) -
         "speed_up_over_plain": spread([own / other for own, other in zip(rates, plain, strict=True)]),
         "tflop_per_second": pairs["median"] * TFLOP_A_PAIR,
         "peak_memory_gib": peak / 2**30,
-        "projected_hours_of_the_paper": PAPER_STEPS / pairs["median"] / 3600,
+        "projected_hours_of_the_paper": STEPS / pairs["median"] / 3600,
     }
 
 
@@ -177,7 +176,7 @@ def _print_table(result: dict[str, Any]) -> None:
             f"{row['name']:<40}{row['pairs_per_second']['median']:9.3f}{row['speed_up_over_plain']['median']:9.2f}"
             f"{row['peak_memory_gib']:7.2f}{row['projected_hours_of_the_paper']:21,.0f}"
         )
-    print(f"The paper: {PAPER_HOURS} hours on a Titan X, {PAPER_STEPS / PAPER_HOURS / 3600:.1f} pairs/s.")
+    print(f"The paper: {HOURS} hours on a Titan X, {STEPS / HOURS / 3600:.1f} pairs/s.")
 
 
 if __name__ == "__main__":

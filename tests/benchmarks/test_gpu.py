@@ -18,15 +18,15 @@ import torch
 from torch import nn
 
 import gpu_contenders
-import gpu_measure
+import measure
 import nvml
 import phantom
-from gpu_alone import alone
-from gpu_contenders import BY_NAME, EXPECTED, HEADS, SLICES, WEIGHTS, Job
-from gpu_inputs import generator_of, prepare
+from alone import alone
+from contenders import EXPECTED, HEADS, SLICES, WEIGHTS, Job
+from gpu_contenders import BY_NAME
 from gpu_picture import draw
-from gpu_race import Race
 from gpu_table import print_table
+from inputs import generator_of, prepare
 from macs import macs_a_slice, parameters
 from mr2ct.errors import DeviceError, ModelError
 from mr2ct.gpu import DRIVER, MANAGEMENT, Gpu, first_gpu
@@ -34,9 +34,10 @@ from mr2ct.model import SHIPPED, open_model
 from mr2ct.volume import Volume
 from mr2ct.writing import write_volume
 from mr2ct_training.generator import Generator
+from race import Race
 from small_models import write_model
 
-GPU = Path(gpu_measure.__file__).with_name("gpu.py")
+GPU = Path(measure.__file__).with_name("gpu.py")
 COUNT = 3
 
 
@@ -53,12 +54,13 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def exact(work: Path) -> dict[str, Any]:
     """What PyTorch in fp32 tells; its answers are in the folder."""
-    return gpu_measure.exact(asked(work))
+    return measure.exact(asked(work))
 
 
 def asked(work: Path, **more: Any) -> argparse.Namespace:
-    """What gpu_measure.py is called with."""
+    """What measure.py is called with."""
     usual = {"device": "cpu", "step": 2, "repeats": 2, "seconds": 1.0, "start_only": False, "used_before": None}
+    usual |= {"least_runs": 5, "warm_ups": 3, "slices": None, "threads": None}
     return argparse.Namespace(**{"work": work, "model": SHIPPED, "started": time.time(), **usual, **more})
 
 
@@ -112,7 +114,7 @@ def test_the_middle_slices_are_taken_with_the_head_in_them(work: Path) -> None:
 
 
 def test_percentiles_are_milliseconds() -> None:
-    assert gpu_measure.percentiles([second / 1000 for second in range(101)]) == pytest.approx(
+    assert measure.milliseconds([second / 1000 for second in range(101)]) == pytest.approx(
         {"p50": 50, "p90": 90, "p99": 99}
     )
 
@@ -123,12 +125,12 @@ def test_errors_are_hu_inside_the_head_and_held_to_the_budget_of_the_precision()
     heads[:, :10] = True
     answer[:, :, :10] = 2e-4  # 0.2 HU of a window of 2000
     answer[:, :, 10:] = 1  # outside the head
-    within = gpu_measure.error_hu(answer, expected, heads, "fp16", (-600, 1400))
+    within = measure.error_hu(answer, expected, heads, "fp16", (-600, 1400))
     assert within["error_hu"] == pytest.approx({"mean": 0.2, "p99.9": 0.2, "max": 0.2}, rel=1e-4)
     assert within["within_budget"]
-    assert not gpu_measure.error_hu(answer * 2, expected, heads, "fp16", (-600, 1400))["within_budget"]
+    assert not measure.error_hu(answer * 2, expected, heads, "fp16", (-600, 1400))["within_budget"]
     answer[0, 0, 0, 0] = np.nan
-    assert gpu_measure.error_hu(answer, expected, heads, "fp16", (-600, 1400))["error_hu"]["max"] == np.inf
+    assert measure.error_hu(answer, expected, heads, "fp16", (-600, 1400))["error_hu"]["max"] == np.inf
 
 
 def test_pytorch_in_half_precision_is_measured_against_its_own_fp32(
@@ -138,7 +140,7 @@ def test_pytorch_in_half_precision_is_measured_against_its_own_fp32(
     assert exact["from_the_models_reference"]["within_budget"]
     assert exact["matrix_peak"]["tflop_per_second"] > 0.001
     assert np.load(work / EXPECTED).shape == (COUNT, 1, 256, 256)
-    row = gpu_measure.contender(BY_NAME["pytorch"], asked(work))
+    row = measure.contender(BY_NAME["pytorch"], asked(work))
     assert row["status"] == "ran"
     assert row["slices_at_once"] == 2  # so that the last piece is a shorter one
     assert 0.01 < row["error_hu"]["mean"] < 2
@@ -150,7 +152,7 @@ def test_pytorch_in_half_precision_is_measured_against_its_own_fp32(
 
 @pytest.mark.parametrize("name", ["cuda-graphs", "onnxruntime-cuda", "onnxruntime-rtx", "tensorrt-rtx", "tensorrt"])
 def test_what_needs_a_gpu_is_absent_where_none_is_asked_for(name: str, work: Path) -> None:
-    row = gpu_measure.contender(BY_NAME[name], asked(work))
+    row = measure.contender(BY_NAME[name], asked(work))
     assert row["status"] == "absent"
     assert "GPU" in row["reason"]
 
@@ -186,7 +188,7 @@ def test_a_swept_engine_is_tuned_for_its_step_and_the_usual_one_is_what_mr2ct_ru
 
 def test_a_model_without_an_fp16_graph_fails_by_name(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gpu_contenders, "_gpu", lambda _: None)
-    row = gpu_measure.contender(BY_NAME["onnxruntime-cuda"], asked(work))
+    row = measure.contender(BY_NAME["onnxruntime-cuda"], asked(work))
     assert (row["status"], "no mr_to_ct.fp16.onnx; mr2ct-export" in row["reason"]) == ("failed", True)
 
 

@@ -1,18 +1,21 @@
-"""What every contender of benchmarks/gpu.py is given: one model, one generator, one head."""
+"""What every contender of a benchmark is given: one model, one generator, one head."""
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
-from gpu_contenders import HEADS, SLICES, WEIGHTS
-from mr2ct.card import FileFacts
+from contenders import HEADS, SLICES, WEIGHTS
+from macs import parameters
+from mr2ct.card import Card, FileFacts
 from mr2ct.errors import ModelError
 from mr2ct.head import head_mask
 from mr2ct.intensity import mr_limits, to_network
@@ -26,17 +29,51 @@ from mr2ct_training.generator import Generator, GeneratorConfig
 REFERENCE_SLICES = 3
 
 
+def add_source_options(parser: argparse.ArgumentParser, graphs: str) -> None:
+    """--model, --checkpoint, --width and --head: what prepare takes. graphs: what a model folder needs."""
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--model", type=Path, help=graphs)
+    source.add_argument("--checkpoint", type=Path, help="of mr2ct-train, to be exported first")
+    parser.add_argument(
+        "--width", type=int, default=64, help="of the untrained generator without either; 64: the paper's"
+    )
+    parser.add_argument("--head", type=Path, help="an MR; default: a drawn one on the paper's grid")
+
+
+def about_model(card: Card, generator: Generator, head: Path | None) -> dict[str, Any]:
+    """A model for a result: whether its errors mean anything, and what it was given."""
+    return {
+        "name": card.name,
+        "state": card.training.get("state", "of an unknown state"),
+        "width": card.generator.get("width"),
+        "parameters": parameters(generator),
+        "fp16_certified": card.certificate(graph_file("fp16")) is not None,
+        "head": "drawn" if head is None else "given",
+    }
+
+
 def prepare(
-    folder: Path, model: Path | None, checkpoint: Path | None, width: int, head: Path | None, most: int
+    folder: Path,
+    model: Path | None,
+    checkpoint: Path | None,
+    width: int,
+    head: Path | None,
+    most: int,
+    *,
+    fp16: bool = True,
+    calibration: Path | None = None,
 ) -> Model:
     """Fill a folder with slices.npy, heads.npy and weights.pt, and return the model all contenders run.
 
     model: a model folder, or checkpoint: what to export, or neither: an untrained generator of a width.  head: an MR,
-    None to draw one.  most: slices, the middle ones are taken.
+    None to draw one, as head.nii.gz in the folder.  most: slices, the middle ones are taken.  fp16: whether an
+    export has that graph, too.  calibration: an MR by which an export makes the int8 graph, None for none.
     slices.npy: (slices, 1, rows, columns) float32 in [-1, 1].  heads.npy: (slices, rows, columns) bool.
     """
     mr = read_volume(_drawn_head(folder) if head is None else head)
-    opened = _exported(folder / "model", checkpoint, width, mr) if model is None else open_model(model)
+    opened = (
+        _exported(folder / "model", checkpoint, width, mr, fp16, calibration) if model is None else open_model(model)
+    )
     card = opened.card
     mask = head_mask(mr)
     limits = mr_limits(card.mr_window, mr.voxels, mask)
@@ -81,8 +118,9 @@ def _drawn_head(folder: Path) -> Path:
     return head
 
 
-def _exported(folder: Path, path: Path | None, width: int, mr: Volume) -> Model:
-    """A model folder with both graphs; the fp16 one also where it is outside its budget, then without a certificate."""
+def _exported(folder: Path, path: Path | None, width: int, mr: Volume, fp16: bool, calibration: Path | None) -> Model:
+    """A model folder; the fp16 graph also where it is outside its budget, then without a certificate."""
+    from mr2ct_export.calibration import calibration_from_volumes
     from mr2ct_export.folder import export  # needs onnx, onnxscript and onnxruntime, which a ready model does not
     from mr2ct_export.reference import reference_from_volumes
     from mr2ct_export.to_half import to_half
@@ -93,9 +131,16 @@ def _exported(folder: Path, path: Path | None, width: int, mr: Volume) -> Model:
     reference = reference_from_volumes(
         [mr], checkpoint.slices, checkpoint.mr_window, checkpoint.mr_to_ct, count=REFERENCE_SLICES
     )
-    card = export(checkpoint, reference, folder, fp16=True).card
-    file = graph_file("fp16")
-    if file not in card.files:
+    steps = None
+    if calibration is not None:
+        steps = calibration_from_volumes(
+            [read_volume(calibration)], checkpoint.slices, checkpoint.mr_window, reference.mr
+        )  # fmt: skip
+    exported = export(checkpoint, reference, folder, fp16=fp16, int8=steps)
+    card, file = exported.card, graph_file("fp16")
+    for line in exported.refused:
+        print(line, file=sys.stderr)
+    if fp16 and file not in card.files:
         content = to_half(to_onnx(checkpoint.mr_to_ct, card.slices)).SerializeToString(deterministic=True)
         (folder / file).write_bytes(content)
         facts = FileFacts(hashlib.sha256(content).hexdigest(), len(content))

@@ -1,6 +1,6 @@
-"""One contender of benchmarks/gpu.py, measured in a process of its own; its last line is one JSON.
+"""One contender of gpu.py or peers.py, measured in a process of its own; its last line is one JSON.
 
-    python benchmarks/gpu_measure.py NAME --work FOLDER --model FOLDER --started SECONDS [...]
+    python benchmarks/measure.py NAME --work FOLDER --model FOLDER --started SECONDS [...]
 
 TensorRT and TensorRT-RTX cannot share a process, a start is only cold once, and a crash takes nobody with it. NAME
 "exact" makes what all are measured against: PyTorch in fp32, and the peak of a matrix product. What this file imports
@@ -18,16 +18,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+import cpu_contenders
+import gpu_contenders
 import nvml
-from gpu_contenders import BY_NAME, EXPECTED, HEADS, SLICES, WEIGHTS, Contender, Job, Runner
+from contenders import EXPECTED, HEADS, SLICES, WEIGHTS, Contender, Job, Runner
 from mr2ct.card import Certificate
 from mr2ct.certificate import BUDGETS_HU, hu_difference
 from mr2ct.errors import DeviceError, ModelError
 from mr2ct.model import open_model
 from mr2ct.stages import peak_memory_bytes
+from summaries import percentiles
 
-WARM_UPS = 3
-LEAST_RUNS = 5
+BY_NAME = {**gpu_contenders.BY_NAME, **cpu_contenders.BY_NAME}
 EVENTS, WALL = "CUDA events, first copy up to last copy down", "wall clock around the call, copies included"
 
 
@@ -44,7 +46,8 @@ def contender(of: Contender, arguments: argparse.Namespace) -> dict[str, Any]:
         imported = time.time() - arguments.started
         slices = np.load(arguments.work / SLICES)
         job = Job(
-            open_model(arguments.model), arguments.work / WEIGHTS, arguments.device, len(slices), arguments.step
+            open_model(arguments.model), arguments.work / WEIGHTS, arguments.device, len(slices), arguments.step,
+            arguments.threads,
         )  # fmt: skip
         begun = time.perf_counter()
         runner = opener(job)
@@ -64,7 +67,7 @@ def contender(of: Contender, arguments: argparse.Namespace) -> dict[str, Any]:
         "cold_start_seconds": {**start, "all": sum(start.values())},
     }
     if not arguments.start_only:
-        row |= timed(runner, slices, arguments.repeats, arguments.seconds)
+        row |= timed(runner, _as_many(slices, arguments.slices), arguments)
         row |= _memory(arguments)
         row |= error_hu(
             answer,
@@ -77,13 +80,17 @@ def contender(of: Contender, arguments: argparse.Namespace) -> dict[str, Any]:
     return row
 
 
-def timed(runner: Runner, slices: NDArray[np.float32], repeats: int, seconds: float) -> dict[str, Any]:
-    """Milliseconds of warm calls with a whole volume: repeats of them, fewer where they take longer than seconds."""
-    for _ in range(WARM_UPS):
+def timed(runner: Runner, slices: NDArray[np.float32], arguments: argparse.Namespace) -> dict[str, Any]:
+    """Milliseconds of warm calls with a whole volume: --repeats of them, fewer where they take longer than --seconds.
+
+    "wall_seconds" are all of them, host to host, in the order they ran.
+    """
+    repeats, least, seconds = arguments.repeats, arguments.least_runs, arguments.seconds
+    for _ in range(arguments.warm_ups):
         runner.run(slices)
     walls: list[float] = []
     events: list[float] = []
-    while len(walls) < repeats and (len(walls) < LEAST_RUNS or sum(walls) < seconds):
+    while len(walls) < repeats and (len(walls) < least or sum(walls) < seconds):
         started = time.perf_counter()
         runner.run(slices)
         walls.append(time.perf_counter() - started)
@@ -92,16 +99,21 @@ def timed(runner: Runner, slices: NDArray[np.float32], repeats: int, seconds: fl
     return {
         "runs": len(walls),
         "clock": EVENTS if events else WALL,
-        "gpu_ms": percentiles(events or walls),
-        "host_to_host_ms": percentiles(walls),
+        "gpu_ms": milliseconds(events or walls),
+        "host_to_host_ms": milliseconds(walls),
+        "wall_seconds": walls,
         "clocks_after": nvml.clocks(),
     }
 
 
-def percentiles(seconds: list[float]) -> dict[str, float]:
-    """Milliseconds: the 50th, 90th and 99th percentile."""
-    values = np.percentile(np.array(seconds) * 1e3, (50, 90, 99))
-    return dict(zip(("p50", "p90", "p99"), values.tolist(), strict=True))
+def milliseconds(seconds: list[float]) -> dict[str, float]:
+    """The 50th, 90th and 99th percentile of seconds, in milliseconds."""
+    return percentiles([1e3 * second for second in seconds])
+
+
+def _as_many(slices: NDArray[np.float32], count: int | None) -> NDArray[np.float32]:
+    """The first slices, begun anew when there are fewer than count; all of them for None."""
+    return slices if count is None else np.resize(slices, (count, *slices.shape[1:]))
 
 
 def error_hu(
@@ -157,7 +169,7 @@ def _memory(arguments: argparse.Namespace) -> dict[str, Any]:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", choices=["exact", *BY_NAME])
-    parser.add_argument("--work", type=Path, required=True, help="folder that gpu_inputs.prepare has filled")
+    parser.add_argument("--work", type=Path, required=True, help="folder that inputs.prepare has filled")
     parser.add_argument("--model", type=Path, required=True, help="model folder")
     parser.add_argument("--device", default="cuda", choices=["cuda", "cpu"])
     parser.add_argument("--started", type=float, required=True, help="seconds since 1970 when the process was started")
@@ -165,6 +177,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--step", type=int, help="slices at once")
     parser.add_argument("--repeats", type=int, default=50, help="timed calls")
     parser.add_argument("--seconds", type=float, default=10.0, help="the most that they may take together")
+    parser.add_argument("--least-runs", type=int, default=5, help="also where they take longer")
+    parser.add_argument("--warm-ups", type=int, default=3, help="calls after the first that are not timed")
+    parser.add_argument("--slices", type=int, help="of the timed calls; default: those of slices.npy, once")
+    parser.add_argument("--threads", type=int, help="cores of the CPU; default: the contender's own")
     parser.add_argument("--start-only", action="store_true", help="end after the first call")
     return parser.parse_args()
 
