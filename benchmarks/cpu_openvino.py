@@ -9,13 +9,8 @@ from numpy.typing import NDArray
 
 from contenders import InPieces, Job, Runner
 from cpu_contenders import in_work
-from mr2ct.errors import DeviceError
+from mr2ct.openvino_library import openvino
 from plain_graph import PLAIN
-
-try:
-    import openvino
-except ImportError as error:
-    raise DeviceError(f"needs openvino ({error}): pip install 'mr2ct[cpu]'") from error
 
 
 class PlainOpenvino:

@@ -61,8 +61,8 @@ def certify_here(
 
     file: the graph it came from.  made_of, hardware: see Proved.  say: is told in a line what takes time, and when the
     certificate cannot be kept.  folder: of the cache, None for the user's.
-    Raises ModelError, with the errors in HU, when the engine is outside the budget of its precision; this is measured
-    anew at each start, so that a driver that was mended counts. Raises DeviceError when the engine fails.
+    Raises ModelError, with the errors in HU, when the engine is outside the budget of its precision; that is kept too,
+    for nothing but another engine, driver or processor would mend it. Raises DeviceError when the engine fails.
     """
     card = model.card
     proved = Proved(
@@ -70,21 +70,17 @@ def certify_here(
     )  # fmt: skip
     kept_at = (cache_folder() if folder is None else folder) / proved.file_name
     certificate = _read(kept_at, proved)
-    if certificate is not None:
-        return certificate
-    say(f"proving {backend.description} equal to PyTorch here, over the model's reference slices")
-    certificate = certify(
-        backend, model.reference(), file=file, precision=precision, ct_window_hu=card.ct_window_hu
-    )  # fmt: skip
+    if certificate is None:
+        say(f"proving {backend.description} equal to PyTorch here, over the model's reference slices")
+        certificate = certify(
+            backend, model.reference(), file=file, precision=precision, ct_window_hu=card.ct_window_hu
+        )  # fmt: skip
+        try:
+            _keep(kept_at, proved, certificate)
+        except OutputError as error:
+            say(f"the proof is not kept, and will be made again: {error}")
     if not certificate.passed:
         raise ModelError(f"{backend.description}: {outside_budget(certificate)}; --uncertified runs it all the same")
-    try:
-        make_cache_folder(kept_at.parent)
-        with whole_or_not_at_all(kept_at, overwrite=True) as partial:
-            about = {"schema": SCHEMA, "proved": asdict(proved), "certificate": asdict(certificate)}
-            partial.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
-    except OutputError as error:
-        say(f"the proof is not kept, and will be made again: {error}")
     return certificate
 
 
@@ -98,13 +94,27 @@ def outside_budget(certificate: Certificate) -> str:
     )
 
 
+def _keep(kept_at: Path, proved: Proved, certificate: Certificate) -> None:
+    """Write a certificate, whole. Raises OutputError."""
+    about = {
+        "schema": SCHEMA,
+        "proved": asdict(proved),
+        "passed": certificate.passed,
+        "certificate": asdict(certificate),
+    }
+    make_cache_folder(kept_at.parent)
+    with whole_or_not_at_all(kept_at, overwrite=True) as partial:
+        partial.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+
+
 def _read(kept_at: Path, proved: Proved) -> Certificate | None:
-    """The kept certificate, None when it is missing, damaged, of other facts, or outside the budgets of today."""
+    """The kept certificate, None when it is missing, damaged, of other facts, or held to other budgets than today's."""
     try:
         about = json.loads(kept_at.read_text(encoding="utf-8"))
         certificate = Certificate(**about["certificate"])
         same = about["schema"] == SCHEMA and about["proved"] == json.loads(json.dumps(asdict(proved)))
-        holds = same and certificate.budget_hu == BUDGETS_HU[proved.precision] and certificate.passed
+        holds = same and certificate.budget_hu == BUDGETS_HU[proved.precision]
+        holds = holds and certificate.passed is about["passed"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
     return certificate if holds else None

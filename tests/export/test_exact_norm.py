@@ -6,7 +6,6 @@ import numpy as np
 import onnx
 import onnx.inliner
 import onnxruntime
-import openvino
 import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
@@ -15,6 +14,7 @@ from mr2ct.card import PAPER_CT_WINDOW_HU, PAPER_SLICES
 from mr2ct.certificate import BUDGETS_HU, hu_difference
 from mr2ct.model import Reference
 from mr2ct.openvino_graph import read_graph
+from mr2ct.openvino_library import openvino
 from mr2ct.volume import Volume
 from mr2ct_export.exact_norm import DOMAIN, EXACT_NORM, with_exact_norms
 from mr2ct_export.reference import reference_from_volumes

@@ -8,7 +8,6 @@ from dataclasses import replace
 import numpy as np
 import onnx
 import onnxruntime
-import openvino
 import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
@@ -16,6 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 from mr2ct.card import PAPER_CT_WINDOW_HU, PAPER_SLICES
 from mr2ct.certificate import hu_difference
 from mr2ct.openvino_graph import read_graph
+from mr2ct.openvino_library import openvino
 from mr2ct.tensorrt_builder import BuildOptions, build
 from mr2ct_export.calibration import observe
 from mr2ct_export.rounding import quantised

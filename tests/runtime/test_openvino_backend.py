@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-import openvino
 import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
@@ -20,6 +19,7 @@ from mr2ct.cpu import Cpu, this_cpu
 from mr2ct.errors import DeviceError, ModelError
 from mr2ct.model import Model, graph_file
 from mr2ct.openvino_backend import OpenvinoBackend, has_bf16
+from mr2ct.openvino_library import openvino
 from small_models import SHAPE, identity_graph, write_model
 
 Array = NDArray[np.float32]
@@ -353,3 +353,21 @@ except mr2ct.Mr2ctError as error:
     assert done.stderr == ""
     assert done.stdout.startswith("DeviceError needs openvino (")
     assert done.stdout.rstrip().endswith("pip install 'mr2ct[cpu]'")
+
+
+def test_nothing_is_reported_to_anybody(identity_model: Model) -> None:
+    """Importing OpenVINO's package sends an event, from a thread and a process that can outlive the program's end."""
+    code = f"""
+import sys, threading
+import mr2ct
+from mr2ct.openvino_backend import OpenvinoBackend
+OpenvinoBackend(mr2ct.open_model({str(identity_model.folder)!r}), "mr_to_ct.fp32.onnx", "fp32", say=print).close()
+print([name for name, module in sys.modules.items() if "openvino_telemetry" in name and module is not None])
+print([thread.name for thread in threading.enumerate()])
+"""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.stderr == ""
+    assert done.stdout.splitlines() == ["[]", "['MainThread']"]

@@ -6,7 +6,6 @@ from collections import Counter
 
 import numpy as np
 import onnx
-import openvino
 import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
@@ -14,6 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from mr2ct.card import PAPER_SLICES
 from mr2ct.openvino_backend import has_bf16
 from mr2ct.openvino_graph import BFLOAT, FLOAT, narrow, read_graph, split_convolutions_to_one_channel
+from mr2ct.openvino_library import openvino
 from mr2ct_export.exact_norm import with_exact_norms
 from mr2ct_export.to_onnx import OPSET, to_onnx
 from mr2ct_training.generator import GeneratorConfig, untrained
