@@ -11,6 +11,8 @@ import pytest
 
 from mr2ct.stoppable import run_stoppable
 
+pytestmark = pytest.mark.ctrl_c
+
 
 def test_work_runs_and_answers_or_raises() -> None:
     assert run_stoppable(lambda: 7, lambda: None) == 7

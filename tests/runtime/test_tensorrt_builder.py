@@ -274,6 +274,7 @@ def _interruptible() -> Iterator[None]:
     signal.signal(signal.SIGINT, before)
 
 
+@pytest.mark.ctrl_c
 @pytest.mark.usefixtures("_interruptible")
 def test_ctrl_c_ends_a_build_at_once_and_the_next_one_is_not_hurt(
     rtx: Flavour, half: bytes, capfd: pytest.CaptureFixture[str]

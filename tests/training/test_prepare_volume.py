@@ -75,9 +75,8 @@ class Recorder:
 def test_slices_of_an_mr_are_those_the_runtime_gives_its_network(volumes: Path, identity_model: Model) -> None:
     card = replace(identity_model.card, mr_window=PercentileWindow(0.0, 99.5))
     path, recorder = volumes / "mr" / "bob.nii.gz", Recorder()
-    made = synthesize(
-        read_volume(path), replace(identity_model, card=card), Choice(recorder, "none", "fp32", "a test", None)
-    )
+    choice = Choice(recorder, "none", "fp32", "a test", None)
+    made = synthesize(read_volume(path), replace(identity_model, card=card), choice, skip_air=False)
     settings = Settings(mr_window=card.mr_window, slices=card.slices)
     mr = slices_of_mr(path, see_mr(path, settings), settings)
     assert mr.limits == made.mr_limits
