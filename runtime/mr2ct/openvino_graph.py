@@ -64,7 +64,7 @@ def split_convolutions_to_one_channel(model: openvino.Model) -> None:
     """Take convolutions with a single channel of output apart, in place: the kernel's rows, then the sum over them.
 
     A CPU computes 16 channels of output at once, and would throw 15 away: the last convolution, 0.4 % of a generator's
-    arithmetic, takes 45 ms of its 700 on one core, and in two parts 8.
+    arithmetic, takes 45 ms of its 700 on one busy core, and in two parts 14 to 20.
     """
     for node in _convolutions(model):
         kernel = _weights(node)  # (outputs, inputs, rows, columns)
