@@ -18,7 +18,7 @@ demo: $(VENV)/runtime
 	@$(BIN)/mr2ct-run build/demo/head.nii.gz --picture build/demo/head.png --overwrite
 
 test: $(VENV)/dev check
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile -m "not ctrl_c" --cov --cov-report= $(PYTEST)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder -m "not ctrl_c" --cov --cov-report= $(PYTEST)
 	$(BIN)/python -m pytest -m ctrl_c --cov --cov-append --cov-report= tests/runtime
 	$(BIN)/python -m coverage report --include='runtime/*,export/*' --fail-under=90
 

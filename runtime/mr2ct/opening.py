@@ -10,6 +10,7 @@ from mr2ct.cpu import this_cpu
 from mr2ct.errors import ModelError
 from mr2ct.gpu import first_gpu
 from mr2ct.model import Model, graph_file
+from mr2ct.slabs import allowed_threads
 
 Say = Callable[[str], None]
 
@@ -40,14 +41,15 @@ def open_device(model: Model, device: str, precision: str, threads: int | None, 
     return _OPENERS[device](model, device, precision, threads, say)
 
 
-def _onnxruntime(model: Model, device: str, precision: str, threads: int | None, _: Say) -> Opened:
+def _onnxruntime(model: Model, device: str, precision: str, threads: int | None, say: Say) -> Opened:
     """The card's certificates of fp32 and fp16 are of onnxruntime on a CPU; int8 differs from CPU to CPU."""
     from mr2ct.onnxruntime_backend import OnnxruntimeBackend
 
     file = file_of(precision)
     if device == "onnxruntime-rtx":
         first_gpu()  # without one there is no use in looking for TensorRT; of CUDA onnxruntime itself tells best
-    backend = OnnxruntimeBackend(model, file, device, threads=threads)
+    cores = None if threads is None else allowed_threads(threads, say)
+    backend = OnnxruntimeBackend(model, file, device, threads=cores)
     hardware = str(first_gpu()) if device != "cpu" else str(this_cpu()) if precision == "int8" else ""
     return Opened(backend, file, model.card.files[file].sha256, hardware)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -15,6 +14,7 @@ from mr2ct.errors import DeviceError, ModelError
 from mr2ct.model import Model
 from mr2ct.openvino_graph import FLOAT, narrow, read_graph, split_convolutions_to_one_channel
 from mr2ct.openvino_library import openvino
+from mr2ct.slabs import allowed_threads
 from mr2ct.stoppable import run_stoppable
 
 DEVICE = "CPU"
@@ -53,7 +53,7 @@ class OpenvinoBackend:
         narrowed = precision != "fp32" and bf16
         settings = {"PERFORMANCE_HINT": HINT, "INFERENCE_PRECISION_HINT": "f32"}  # other precisions are in the graph
         if threads is not None:
-            settings["INFERENCE_NUM_THREADS"] = str(_threads(threads, say))
+            settings["INFERENCE_NUM_THREADS"] = str(allowed_threads(threads, say))
         content = model.read(file)
         try:
             graph = run_stoppable(lambda: read_graph(content, exact_norms=precision == "fp32"), lambda: None)
@@ -114,15 +114,6 @@ def _taken(request: openvino.InferRequest) -> NDArray[np.float32]:
     request.wait()
     result: NDArray[np.float32] = request.get_output_tensor().data[0]
     return result
-
-
-def _threads(asked: int, say: Callable[[str], None]) -> int:
-    if asked < 1:
-        raise DeviceError(f"{asked} threads; give at least 1")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if asked > cores:
-        say(f"{asked} threads asked for, this machine lends {cores}: more would wait for each other, so {cores} it is")
-    return min(asked, cores)
 
 
 def _refuse_foreign(graph: openvino.Model, model: Model, file: str) -> None:

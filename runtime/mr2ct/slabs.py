@@ -15,6 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 from threadpoolctl import ThreadpoolController
 
+from mr2ct.errors import DeviceError
+
 SLABS_A_CORE = 4  # more than one, so that a core that is slow takes fewer
 SMALL = 1 << 24  # operations, some milliseconds of one core: not worth other threads
 
@@ -40,6 +42,19 @@ def in_slabs(work: Callable[[slice], None], count: int, operations: float = math
 def available_cores() -> int:
     """Cores this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def allowed_threads(asked: int, say: Callable[[str], None]) -> int:
+    """How many threads an engine gets that was asked for so many; say is told where that is fewer.
+
+    Raises DeviceError for fewer than one.
+    """
+    if asked < 1:
+        raise DeviceError(f"{asked} threads; give at least 1")
+    cores = available_cores()
+    if asked > cores:
+        say(f"{asked} threads asked for, this machine lends {cores}: more would wait for each other, so {cores} it is")
+    return min(asked, cores)
 
 
 @functools.cache

@@ -51,6 +51,8 @@ class TensorrtBackend:
         kernels: where TensorRT-RTX keeps what it compiled for this GPU.  cuda_graphs: let it launch whole graphs.
         Raises DeviceError without PyCUDA or a GPU, when the plan does not load, or a slice is too much for its memory.
         """
+        if step is not None and step < 1:
+            raise DeviceError(f"{step} slices at once; give at least 1")
         card = model.card
         self.description = f"{flavour.title}, {gpu.name}"
         self.batch = self._max_batch = card.max_batch

@@ -268,3 +268,17 @@ def test_a_batch_beyond_the_models_bounds_is_refused_with_them(count: int, tmp_p
     with pytest.raises(DeviceError, match=f"{count} slices at once; this model takes 1 to 3"):
         backend.run(np.zeros((count, 1, 256, 256), np.float32))
     assert len(backend.run(_slices(3))) == 3
+
+
+@pytest.mark.parametrize("device", ["cpu", "openvino"])
+def test_more_threads_than_cores_are_not_taken_and_that_is_said(device: str, identity_model: Model) -> None:
+    said: list[str] = []
+    with choose_backend(identity_model, device, "fp32", threads=10_000, say=said.append) as choice:
+        np.testing.assert_array_equal(choice.backend.run(_slices(1)), _slices(1))
+    assert len([line for line in said if line.startswith("10000 threads asked for, this machine lends")]) == 1
+
+
+@pytest.mark.parametrize("device", ["cpu", "openvino"])
+def test_fewer_threads_than_one_are_an_error(device: str, identity_model: Model) -> None:
+    with pytest.raises(DeviceError, match="0 threads; give at least 1"):
+        choose_backend(identity_model, device, "fp32", threads=0)
