@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -160,3 +161,16 @@ def test_the_papers_numbers_are_the_defaults() -> None:
     steps = {round(a - b, 12) for a, b in itertools.pairwise(rates)}
     assert len(steps) == 1
     assert 0 < rates[-1] < 2.1e-6
+
+
+def test_an_anchor_pulls_the_generator_towards_known_pairs() -> None:
+    mr, ct = slices(1)
+    paired_mr, paired_ct = slices(2)
+    last = {}
+    for weight in (0.0, 100.0):
+        gan = CycleGAN(replace(SMALL, anchor_weight=weight), CPU, range(1))
+        update = updating(gan.networks)
+        for step in range(15):
+            gan.step(mr, ct, (0, step), update, (paired_mr, paired_ct) if weight else None)
+        last[weight] = (gan.networks["mr_to_ct"](paired_mr) - paired_ct).abs().mean().item()
+    assert last[100.0] < 0.9 * last[0.0]

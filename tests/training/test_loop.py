@@ -176,3 +176,35 @@ def test_a_data_set_that_cannot_be_used_is_one_line(what: str, tmp_path: Path) -
     assert done.returncode == 1
     assert done.stderr.startswith("mr2ct-train: ")
     assert done.stderr.count("\n") == 1
+
+
+def test_an_anchored_and_augmented_training_resumes_to_the_same_weights(data: Dataset, tmp_path: Path) -> None:
+    config = TrainConfig(**{**CONFIG.to_dict(), "anchor_weight": 30.0, "augment": True})
+    train(config, data, tmp_path / "whole", fabric(), rhythm=Rhythm(2, 2))
+    with pytest.raises(StoppedError):
+        train(config, data, tmp_path / "cut", fabric(), rhythm=Rhythm(2, 2), asked_to_stop=_after(3))
+    train(config, data, tmp_path / "cut", fabric(), rhythm=Rhythm(2, 2), resume=True)
+    assert_equal(state(tmp_path / "whole")["networks"], state(tmp_path / "cut")["networks"])
+    assert "anchor" in losses(tmp_path / "whole")[0]
+
+
+def test_a_checkpoint_from_before_a_setting_was_known_had_its_default(data: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(StoppedError):
+        train(CONFIG, data, tmp_path, fabric(), asked_to_stop=_after(2))
+    content = torch.load(tmp_path / "last.ckpt", weights_only=True)
+    del content["state"]["config"]["anchor_weight"]
+    torch.save(content, tmp_path / "last.ckpt")
+    with pytest.raises(StoppedError):
+        train(CONFIG, data, tmp_path, fabric(), resume=True, asked_to_stop=_after(1))
+    content["state"]["config"]["of_the_future"] = 1
+    torch.save(content, tmp_path / "last.ckpt")
+    with pytest.raises(CheckpointError, match="of_the_future"):
+        train(CONFIG, data, tmp_path, fabric(), resume=True)
+
+
+def test_an_anchor_is_for_the_unpaired_scheme(data: Dataset, tmp_path: Path) -> None:
+    done = subprocess.run(
+        command(data, tmp_path / "out", "--scheme", "paired", "--anchor-weight", "3"), capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert "an anchor is for the unpaired one" in done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +10,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from drawn_dataset import draw_dataset
 from mr2ct_training.config import TrainConfig
-from mr2ct_training.dataset import Dataset, DatasetError
+from mr2ct_training.dataset import MANIFEST, Dataset, DatasetError, Manifest, Slices, from_bytes
 from mr2ct_training.pool import ImagePool
-from mr2ct_training.sampling import PairedSampler, UnpairedSampler
+from mr2ct_training.sampling import AnchorSampler, PairedSampler, UnpairedSampler, aligned_pairs, without_pairs
 
 
 @pytest.fixture(scope="module")
@@ -100,3 +102,28 @@ def test_a_pool_of_none_keeps_nothing() -> None:
     pool = ImagePool(0)
     one = torch.zeros(1, 2, 2)
     assert pool.swap(one, np.random.default_rng(0)) is one
+
+
+def test_an_anchor_shows_aligned_pairs_and_the_rest_are_the_unpaired(tmp_path: Path) -> None:
+    data = draw_dataset(tmp_path, slices=6, patients=4)
+    lone = Manifest.from_json((tmp_path / MANIFEST).read_text(), "manifest")
+    entries = [replace(e, registration=None) if (e.patient, e.modality) == ("p1", "ct") else e for e in lone.entries]
+    (tmp_path / MANIFEST).write_text(replace(lone, entries=tuple(entries)).to_json())
+    data = Dataset(tmp_path)
+    mr, ct = data.slices("mr", "train"), data.slices("ct", "train")
+    assert [[e.patient for e in slices.entries] for slices in without_pairs(mr, ct)] == [["p1"], ["p1"]]
+    anchors = AnchorSampler(TrainConfig(anchor_weight=1, pad=0), mr, ct)
+    pairs = {(m.tobytes(), c.tobytes()) for m, c in (_bytes(mr, ct, pair) for pair in aligned_pairs(mr, ct))}
+    shown = [anchors.batch(0, step, [0, 1]) for step in range(20)]
+    seen = {(m.numpy().tobytes(), c.numpy().tobytes()) for mrs, cts in shown for m, c in zip(mrs, cts, strict=True)}
+    assert seen <= pairs
+    assert len(seen) > 6
+
+
+def test_where_every_patient_is_a_pair_all_are_unpaired_too(data: Dataset) -> None:
+    mr, ct = data.slices("mr", "train"), data.slices("ct", "train")
+    assert [len(slices) for slices in without_pairs(mr, ct)] == [len(mr), len(ct)]
+
+
+def _bytes(mr: Slices, ct: Slices, pair: tuple[int, int]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    return from_bytes(mr[pair[0]]), from_bytes(ct[pair[1]])

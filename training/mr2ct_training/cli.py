@@ -42,6 +42,14 @@ COUNT, AMOUNT = click.IntRange(1), click.IntRange(0)
     help="Identity loss, as a part of lambda.",
 )
 @click.option(
+    "--anchor-weight",
+    default=0.0,
+    type=click.FloatRange(0),
+    show_default=True,
+    help="L1 loss on patients with an aligned CT, beside the others' unpaired training; 30 holds bone in place.",
+)
+@click.option("--augment", is_flag=True, help="Turn, scale, cut off and re-contrast slices at random, for few heads.")
+@click.option(
     "--width", default=64, type=COUNT, show_default=True, help="Channels of the generators' first convolution."
 )
 @click.option("--blocks", default=9, type=AMOUNT, show_default=True, help="Residual blocks of the generators.")
@@ -78,7 +86,10 @@ def main(
     stops: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda received, _frame: stops.append(received))
-    config = TrainConfig(pad=pad, **settings)
+    try:
+        config = TrainConfig(pad=pad, **settings)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
     if not config.epochs:
         raise click.UsageError("--epochs and --epochs-linear are both 0: nothing to train")
     try:

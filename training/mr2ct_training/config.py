@@ -24,6 +24,8 @@ class TrainConfig:
     cycle_weight: float = 10.0  # lambda, section 4
     identity_weight: float = 0.0  # of the cycle weight; the reference code's option has 0.5, the paper's equations none
     paired_weight: float = 100.0  # of the L1 loss of the paired baseline, Isola et al., section 3.3
+    anchor_weight: float = 0.0  # of the L1 loss on aligned pairs beside an unpaired training; the paper has none
+    augment: bool = False  # augmentation.py, for few heads; the paper's is the crop alone
     pool_size: int = 50  # earlier synthetic slices, Zhu et al., section 4; the paired baseline has none
     pad: int = 286  # section 4: padded to 286 x 286, then a random 256 x 256 is cut out; 256 or less: no augmentation
     width: int = 64  # channels of the generators' first convolution, Zhu et al., section 7.2
@@ -32,6 +34,11 @@ class TrainConfig:
     steps_per_epoch: int = 0  # 0: as many as the larger of the two modalities has slices, as the reference code does
     precision: Precision = "fp32"  # mixed: convolutions in half precision, weights and optimisers in fp32
     compile: bool = False  # torch.compile of the networks; pays on a GPU after minutes of compiling
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for settings that exclude each other."""
+        if self.scheme == "paired" and self.anchor_weight:
+            raise ValueError("the paired scheme learns from pairs alone; an anchor is for the unpaired one")
 
     @property
     def epochs(self) -> int:

@@ -35,12 +35,17 @@ class CycleGAN:
         self.pools = {modality: {place: ImagePool(config.pool_size) for place in places} for modality in ("ct", "mr")}
 
     def step(
-        self, mr: Tensor, ct: Tensor, position: tuple[int, int], update: Callable[[Tensor, str, str], None]
+        self,
+        mr: Tensor,
+        ct: Tensor,
+        position: tuple[int, int],
+        update: Callable[[Tensor, str, str], None],
+        anchor: tuple[Tensor, Tensor] | None = None,
     ) -> Losses:
         """Improve the generators, then the discriminators, on one batch.
 
         mr, ct: (n, 1, H, W) in [-1, 1].  position: epoch and step.  update(loss, *names): backward and optimiser step
-        of the named networks.  Returns detached losses by name.
+        of the named networks.  anchor: MR and CT of the same places, for a supervised term.  Returns detached losses.
         """
         net, config = self.networks, self.config
         mr_to_ct, ct_to_mr = net["mr_to_ct"], net["ct_to_mr"]
@@ -58,6 +63,9 @@ class CycleGAN:
             identity = absolute(mr_to_ct(ct), ct) + absolute(ct_to_mr(mr), mr)
             loss = loss + config.cycle_weight * config.identity_weight * identity
             losses["identity"] = identity
+        if anchor is not None:
+            losses["anchor"] = absolute(mr_to_ct(anchor[0]), anchor[1])
+            loss = loss + config.anchor_weight * losses["anchor"]
         update(loss, "mr_to_ct", "ct_to_mr")
 
         seen_ct = self._from_pool("ct", synthetic_ct, position)
@@ -82,10 +90,10 @@ class CycleGAN:
 
     def translate(self, mr: Tensor) -> tuple[Tensor, Tensor | None]:
         """The synthetic CT of MR slices and the MR cycled back from it, both (n, 1, H, W) in [-1, 1]."""
-        synthetic_ct = self.networks["mr_to_ct"](mr)
-        return synthetic_ct, self.networks["ct_to_mr"](synthetic_ct)
+        synthetic_ct = self.networks.modules["mr_to_ct"](mr)
+        return synthetic_ct, self.networks.modules["ct_to_mr"](synthetic_ct)
 
     def translate_back(self, ct: Tensor) -> tuple[Tensor, Tensor]:
         """The synthetic MR of CT slices and the CT cycled back from it, both (n, 1, H, W) in [-1, 1]."""
-        synthetic_mr = self.networks["ct_to_mr"](ct)
-        return synthetic_mr, self.networks["mr_to_ct"](synthetic_mr)
+        synthetic_mr = self.networks.modules["ct_to_mr"](ct)
+        return synthetic_mr, self.networks.modules["mr_to_ct"](synthetic_mr)

@@ -148,6 +148,15 @@ class Slices:
     def __len__(self) -> int:
         return sum(len(volume) for volume in self.pixels)
 
+    def of(self, volumes: Sequence[bool]) -> Slices:
+        """The slices of some of the volumes."""
+        places = [place for place, taken in enumerate(volumes) if taken]
+        return Slices(
+            tuple(self.entries[place] for place in places),
+            tuple(self.pixels[place] for place in places),
+            tuple(self.heads[place] for place in places),
+        )
+
     def place(self, index: int) -> tuple[int, int]:
         """Volume and slice of a running index."""
         for volume, pixels in enumerate(self.pixels):

@@ -12,12 +12,13 @@ import torch
 from lightning.fabric import Fabric
 from torch import Tensor
 
+from mr2ct_training.augmentation import varied
 from mr2ct_training.config import TrainConfig
 from mr2ct_training.cyclegan import CycleGAN
 from mr2ct_training.dataset import Dataset
 from mr2ct_training.paired import Paired
 from mr2ct_training.progress import Progress
-from mr2ct_training.sampling import PairedSampler, UnpairedSampler
+from mr2ct_training.sampling import AnchorSampler, PairedSampler, UnpairedSampler, without_pairs
 from mr2ct_training.scheme import Scheme
 from mr2ct_training.state import Position, load_state, save_state
 from mr2ct_training.validation import Validation
@@ -59,7 +60,7 @@ def train(
         raise ValueError(f"a batch of {config.batch} does not spread evenly over {world} processes")
     share = config.batch // world
     places = range(rank * share, (rank + 1) * share)
-    scheme, sampler = _scheme_and_sampler(config, dataset, fabric.device, places)
+    scheme, sampler, anchors = _scheme_and_samplers(config, dataset, fabric.device, places)
     validation = Validation(dataset)
     scaler = torch.amp.GradScaler(fabric.device.type, enabled=config.precision == "fp16-mixed")
     position = Position()
@@ -80,9 +81,13 @@ def train(
         for epoch in range(position.epoch, config.epochs):
             scheme.networks.set_learning_rate(config.learning_rate_of(epoch))
             for step in range(position.step if epoch == position.epoch else 0, sampler.steps):
-                mr, ct = (slices.to(fabric.device, non_blocking=True) for slices in sampler.batch(epoch, step, places))
+                mr, ct = _there(sampler.batch(epoch, step, places), fabric.device)
+                pairs = _there(anchors.batch(epoch, step, places), fabric.device) if anchors else None
+                if config.augment:
+                    mr, ct = varied((mr, ct), config.seed, (epoch, step), places, alike=config.scheme == "paired")
+                    pairs = pairs and varied(pairs, config.seed, (epoch, step), places, alike=True)
                 with fabric.autocast():
-                    losses = scheme.step(mr, ct, (epoch, step), update)
+                    losses = scheme.step(mr, ct, (epoch, step), update, pairs)
                 scaler.update()
                 here = Position(epoch, step + 1, position.best)
                 progress.note(here, losses)
@@ -107,13 +112,21 @@ def train(
     return out / "last.ckpt"
 
 
-def _scheme_and_sampler(
+def _scheme_and_samplers(
     config: TrainConfig, dataset: Dataset, device: torch.device, places: range
-) -> tuple[Scheme, UnpairedSampler | PairedSampler]:
+) -> tuple[Scheme, UnpairedSampler | PairedSampler, AnchorSampler | None]:
     mr, ct = dataset.slices("mr", "train"), dataset.slices("ct", "train")
     if config.scheme == "paired":
-        return Paired(config, device, places), PairedSampler(config, mr, ct)
-    return CycleGAN(config, device, places), UnpairedSampler(config, mr, ct)
+        return Paired(config, device, places), PairedSampler(config, mr, ct), None
+    anchors = AnchorSampler(config, mr, ct) if config.anchor_weight else None
+    mr, ct = without_pairs(mr, ct) if anchors else (mr, ct)
+    return CycleGAN(config, device, places), UnpairedSampler(config, mr, ct), anchors
+
+
+def _there(slices: tuple[Tensor, Tensor], device: torch.device) -> tuple[Tensor, Tensor]:
+    """On the device; a GPU takes them from pinned memory while it computes."""
+    mr, ct = (one.pin_memory() if device.type == "cuda" else one for one in slices)
+    return mr.to(device, non_blocking=True), ct.to(device, non_blocking=True)
 
 
 def _average_gradients(optimiser: torch.optim.Optimizer, fabric: Fabric) -> None:

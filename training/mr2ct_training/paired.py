@@ -28,9 +28,16 @@ class Paired:
         self.networks = Networks(modules, config, device)
         self.pools: dict[str, dict[int, ImagePool]] = {}
 
-    def step(self, mr: Tensor, ct: Tensor, position: tuple[int, int], update: Callable[..., None]) -> dict[str, Tensor]:
+    def step(
+        self,
+        mr: Tensor,
+        ct: Tensor,
+        position: tuple[int, int],
+        update: Callable[..., None],
+        anchor: tuple[Tensor, Tensor] | None = None,
+    ) -> dict[str, Tensor]:
         """See CycleGAN.step; mr and ct show the same place of the same patient."""
-        del position
+        del position, anchor
         mr_to_ct, judge = self.networks["mr_to_ct"], self.networks["ct_discriminator"]
 
         synthetic_ct = mr_to_ct(mr)
@@ -47,7 +54,7 @@ class Paired:
 
     def translate(self, mr: Tensor) -> tuple[Tensor, Tensor | None]:
         """The synthetic CT of MR slices, (n, 1, H, W) in [-1, 1]; there is no way back."""
-        return self.networks["mr_to_ct"](mr), None
+        return self.networks.modules["mr_to_ct"](mr), None
 
     def translate_back(self, ct: Tensor) -> None:
         """There is no way back."""

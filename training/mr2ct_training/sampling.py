@@ -13,7 +13,7 @@ from mr2ct_training.config import TrainConfig
 from mr2ct_training.dataset import DatasetError, Slices, from_bytes
 
 # What a random stream is for: streams of the same place in a training do not depend on each other.
-ORDER, PARTNER, CROP, POOL = range(4)
+ORDER, PARTNER, CROP, POOL, ANCHOR, VARIATION = range(6)
 Pixels = NDArray[np.uint8]
 AIR = 0  # the byte that pads a slice: -1, air in CT, no signal in MR
 
@@ -74,6 +74,31 @@ class PairedSampler:
             crop = stream(seed, CROP, epoch, step, place)
             both.append(_cropped([self.mr[mr], self.ct[ct]], self.config.pad, crop))
         return _stacked([mr for mr, _ in both]), _stacked([ct for _, ct in both])
+
+
+class AnchorSampler:
+    """Pairs as PairedSampler has them, drawn at random, for an unpaired training to hold on to."""
+
+    def __init__(self, config: TrainConfig, mr: Slices, ct: Slices) -> None:
+        """Raises DatasetError where no patient has an MR and an aligned CT."""
+        self.config, self.pairs = config, PairedSampler(config, mr, ct)
+
+    def batch(self, epoch: int, step: int, places: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """See UnpairedSampler.batch."""
+        pairs = self.pairs
+        both = []
+        for place in places:
+            random = stream(self.config.seed, ANCHOR, epoch, step, place)
+            mr, ct = pairs.pairs[int(random.integers(len(pairs.pairs)))]
+            both.append(_cropped([pairs.mr[mr], pairs.ct[ct]], self.config.pad, random))
+        return _stacked([mr for mr, _ in both]), _stacked([ct for _, ct in both])
+
+
+def without_pairs(mr: Slices, ct: Slices) -> tuple[Slices, Slices]:
+    """The slices of patients that AnchorSampler does not show; all of a modality's where that would leave none."""
+    paired = {e.patient for e in mr.entries} & {e.patient for e in ct.entries if e.registration is not None}
+    others = [slices.of([e.patient not in paired for e in slices.entries]) for slices in (mr, ct)]
+    return others[0] if len(others[0]) else mr, others[1] if len(others[1]) else ct
 
 
 def aligned_pairs(mr: Slices, ct: Slices) -> list[tuple[int, int]]:

@@ -18,7 +18,12 @@ class Scheme(Protocol):
     pools: dict[str, dict[int, ImagePool]]
 
     def step(
-        self, mr: Tensor, ct: Tensor, position: tuple[int, int], update: Callable[..., None]
+        self,
+        mr: Tensor,
+        ct: Tensor,
+        position: tuple[int, int],
+        update: Callable[..., None],
+        anchor: tuple[Tensor, Tensor] | None = None,
     ) -> dict[str, Tensor]: ...
 
     def translate(self, mr: Tensor) -> tuple[Tensor, Tensor | None]: ...

@@ -97,7 +97,11 @@ def load_state(
     state = content.get("state")
     if state is None:
         raise CheckpointError(f"{path}: holds a generator only, no training to resume")
-    changed = [name for name, value in config.to_dict().items() if state["config"].get(name) != value]
+    try:
+        trained = TrainConfig.from_dict(state["config"]).to_dict()  # what is newer than it was at its default
+    except ValueError as error:
+        raise CheckpointError(f"{path}: {error}; from another version of mr2ct") from error
+    changed = [name for name, value in config.to_dict().items() if trained[name] != value]
     if changed:
         raise CheckpointError(f"{path}: was trained with another {', '.join(changed)}; resume with the same settings")
     if state["dataset_sha256"] != dataset.manifest.sha256:
