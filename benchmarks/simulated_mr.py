@@ -1,6 +1,6 @@
 """Simulate T1-weighted MRs of the people in head CTs, of every contrast a scanner may have, each with its CT.
 
-    python benchmarks/simulated_mr.py OUT CT [CT ...] [--each 6] [--seed 0]
+    python benchmarks/simulated_mr.py OUT CT [CT ...] [--each 4] [--seed 0] [--jobs 1]
 
 Training on synthetic contrast makes a network that reads shapes and the order of grey values instead of the values of
 one scanner (Billot et al., 2023, doi 10.1016/j.media.2023.102789; Iglesias et al., 2021, doi
@@ -18,8 +18,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +41,8 @@ from simulated_tissues import Array, field, tissues
 
 MARGIN_MM = 12
 SAGITTAL = (0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, -1.0, 0.0)  # i to posterior, j to inferior, k to the left
+THIN_SHARE, THINNER_MM, LEFT_MM = 0.6, (0.5, 2.0), 1.5  # of people, on each side, of the half thickness
+BONE_HU = 200
 UNITS = 1000  # scanner units of the brightest tissue
 
 
@@ -46,37 +50,41 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path, help="folder of the simulated people, new or to be completed")
     parser.add_argument("ct", type=Path, nargs="+", help="head CTs in HU")
-    parser.add_argument("--each", type=int, default=6, help="people of each CT")
+    parser.add_argument("--each", type=int, default=4, help="people of each CT")
     parser.add_argument("--seed", type=int, default=0, help="another seed draws other people")
+    parser.add_argument("--jobs", type=int, default=1, help="processes; a gigabyte each")
     options = parser.parse_args()
     start = time.perf_counter()
     try:
-        made = simulate(options.out, options.ct, options.each, options.seed)
+        made = simulate(options.out, options.ct, options.each, options.seed, options.jobs)
     except VolumeError as error:
         sys.exit(f"simulated_mr: {error}")
     print(json.dumps({"out": str(options.out), "made": made, "seconds": round(time.perf_counter() - start, 1)}))
 
 
-def simulate(out: Path, cts: list[Path], each: int, seed: int) -> int:
+def simulate(out: Path, cts: list[Path], each: int, seed: int, jobs: int) -> int:
     """Write what is missing; how many people that were. Raises VolumeError, which names the file."""
     for kind in ("mr", "ct"):
         (out / kind).mkdir(parents=True, exist_ok=True)
-    made = 0
-    people = [(number, path, one) for number, path in enumerate(cts) for one in range(each)]
-    alone: dict[Path, Volume] = {}
-    for number, path, one in tqdm(people, unit="head", disable=None):
-        name = f"{path.name.split('.')[0]}-{one + 1:02}.nii.gz"
-        if (out / "mr" / name).exists() and (out / "ct" / name).exists():
-            continue
-        if path not in alone:
-            alone = {path: _head(path)}
-        random = np.random.default_rng([seed, number, one])
-        ct = another_person(alone[path], random)
-        mr = simulated_mr(ct.voxels.astype(np.float32), random)
-        write_volume(ct, out / "ct" / name, overwrite=True)
-        write_volume(Volume(mr, ct.grid), out / "mr" / name, overwrite=True)
-        made += 1
-    return made
+    people = [
+        (path, f"{path.name.split('.')[0]}-{one + 1:02}.nii.gz", [seed, number, one])
+        for number, path in enumerate(cts)
+        for one in range(each)
+    ]
+    missing = [person for person in people if not all((out / kind / person[1]).exists() for kind in ("mr", "ct"))]
+    with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+        made = [pool.submit(_write_person, out, *person) for person in missing]
+        for one in tqdm(as_completed(made), total=len(made), unit="head", disable=None):
+            one.result()
+    return len(missing)
+
+
+def _write_person(out: Path, path: Path, name: str, seed: list[int]) -> None:
+    random = np.random.default_rng(seed)
+    ct = another_person(_head(path), random)
+    mr = simulated_mr(ct.voxels.astype(np.float32), random)
+    write_volume(ct, out / "ct" / name, overwrite=True)
+    write_volume(Volume(mr, ct.grid), out / "mr" / name, overwrite=True)
 
 
 def _head(path: Path) -> Volume:
@@ -110,7 +118,20 @@ def another_person(ct: Volume, random: np.random.Generator) -> Volume:
     for axis in range(3):
         source[axis] += np.float32(middle[axis]) + np.float32(random.uniform(1, 3)) * field(random, shape, 28, 8)
     hu = ndimage.map_coordinates(ct.voxels, source, order=1, cval=-1000)
+    if random.random() < THIN_SHARE:
+        hu = thinner_bones(hu, float(random.uniform(*THINNER_MM)), random)
     return Volume(np.rint(hu).astype(np.int16), ct.grid)
+
+
+def thinner_bones(hu: Array, mm: float, random: np.random.Generator) -> Array:
+    """HU, (k, j, i), with so many mm less on each side of thick bones: the skulls of the young and the slight."""
+    bone = ndimage.binary_closing(hu > BONE_HU, iterations=2)
+    depth = ndimage.distance_transform_edt(bone).astype(np.float32)
+    thick = ndimage.maximum_filter(depth, 9)
+    lost = bone & (depth < mm * (1 + 0.2 * field(random, hu.shape, 20, 8))) & (thick > mm + LEFT_MM)
+    soft = np.where(lost, np.float32(40), hu)
+    edge = ndimage.binary_dilation(lost)
+    return np.where(edge, ndimage.gaussian_filter(soft, 0.5), soft)
 
 
 def simulated_mr(hu: Array, random: np.random.Generator) -> NDArray[np.int16]:

@@ -130,6 +130,7 @@ def _fabric(fabric_type: Any, device: str, config: TrainConfig) -> Any:
         if device == "cuda":
             raise ValueError("--device cuda: no CUDA GPU here that this torch can use; --device cpu trains, slowly")
         device = "cpu"
+    torch.backends.cudnn.benchmark = True  # every step has the same shapes
     if config.precision == "fp16-mixed" and device == "cpu":
         raise ValueError("--precision fp16-mixed needs a GPU; bf16-mixed works on a CPU too")
     torchrun = "LOCAL_WORLD_SIZE" in os.environ
