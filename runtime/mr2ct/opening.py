@@ -59,7 +59,7 @@ def _openvino(model: Model, _: str, precision: str, threads: int | None, say: Sa
 
     file = file_of(precision)
     backend = OpenvinoBackend(model, file, precision, say=say, threads=threads)
-    return Opened(backend, file, model.card.files[file].sha256, str(this_cpu()))
+    return Opened(backend, file, backend.made_of, str(this_cpu()))
 
 
 def _tensorrt(model: Model, device: str, precision: str, _: int | None, say: Say) -> Opened:

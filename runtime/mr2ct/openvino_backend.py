@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -12,7 +13,8 @@ from numpy.typing import NDArray
 from mr2ct.cpu import BF16, this_cpu
 from mr2ct.errors import DeviceError, ModelError
 from mr2ct.model import Model
-from mr2ct.openvino_graph import FLOAT, narrow, read_graph, split_convolutions_to_one_channel
+from mr2ct.openvino_graph import FLOAT, fingerprint, narrow, read_graph
+from mr2ct.openvino_last_convolution import split_convolutions_to_one_channel
 from mr2ct.openvino_library import openvino
 from mr2ct.slabs import allowed_threads
 from mr2ct.stoppable import run_stoppable
@@ -62,6 +64,7 @@ class OpenvinoBackend:
             if narrowed:
                 narrow(graph)
             split_convolutions_to_one_channel(graph)
+            made_of = f"{model.card.files[file].sha256} {fingerprint(graph)}"
             compiled = core.compile_model(graph, DEVICE, settings)
             at_once = int(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
             self._requests = [compiled.create_infer_request() for _ in range(at_once)]
@@ -72,6 +75,7 @@ class OpenvinoBackend:
         self._max_batch = model.card.max_batch
         self.batch = min(1 if at_once == 1 else BATCHES_AHEAD * at_once, self._max_batch)
         told = {"fp32": "fp32", "bf16": "bf16", "int8": "int8 and bf16" if narrowed else "int8 and fp32"}[precision]
+        self.made_of = hashlib.sha256(made_of.encode()).hexdigest()  # see mr2ct.opening.Opened
         self.description = f"OpenVINO {_version()}, CPU, {told}"
 
     def run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -269,6 +269,16 @@ def test_the_description_tells_engine_version_device_and_precision(
         assert opened(identity_model, "int8").description == f"OpenVINO {version}, CPU, int8 and {rest}"
 
 
+def test_what_it_is_made_of_depends_on_the_file_and_on_what_was_done_to_its_graph(
+    identity_model: Model, smoothing: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made_of = opened(smoothing).made_of
+    assert made_of == opened(smoothing).made_of
+    assert made_of not in (opened(identity_model).made_of, smoothing.card.files[FILE].sha256)
+    monkeypatch.setattr(openvino_backend, "fingerprint", lambda _: "of a graph that was rewritten otherwise")
+    assert opened(smoothing).made_of != made_of
+
+
 def test_a_precision_that_is_not_known_is_told_with_the_known_ones(identity_model: Model) -> None:
     with pytest.raises(DeviceError, match=r"precision 'fp16' is not known; known: fp32, bf16, int8"):
         opened(identity_model, "fp16")

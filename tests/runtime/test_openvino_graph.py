@@ -12,8 +12,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from mr2ct.card import PAPER_SLICES
 from mr2ct.openvino_backend import has_bf16
-from mr2ct.openvino_graph import BFLOAT, FLOAT, narrow, read_graph, split_convolutions_to_one_channel
-from mr2ct.openvino_library import openvino
+from mr2ct.openvino_graph import BFLOAT, FLOAT, fingerprint, narrow, read_graph
+from mr2ct.openvino_library import openvino, operators
 from mr2ct_export.exact_norm import with_exact_norms
 from mr2ct_export.to_onnx import OPSET, to_onnx
 from mr2ct_training.generator import GeneratorConfig, untrained
@@ -84,30 +84,6 @@ def test_exact_norms_are_not_made_openvino_s_own_again_when_the_graph_is_compile
     assert found["Reduce"] >= 2 * 9  # a mean and a variance for each
 
 
-def test_a_convolution_to_one_channel_answers_alike_in_two_parts(generator: bytes, one_slice: Array) -> None:
-    whole, split = (read_graph(generator, exact_norms=True) for _ in range(2))
-    split_convolutions_to_one_channel(split)
-    shapes = [list(node.input_value(1).get_shape()) for node in kinds(split, "Convolution")]
-    assert shapes[-2:] == [[7, 8, 1, 7], [1, 7, 7, 1]]
-    assert len(shapes) == len(kinds(whole, "Convolution")) + 1
-    np.testing.assert_allclose(answer(split, one_slice), answer(whole, one_slice), atol=1e-5)
-
-
-@pytest.mark.parametrize("attributes", [{"pads": [2, 2, 2, 2]}, {"strides": [2, 2]}, {"dilations": [2, 2]}], ids=str)
-def test_a_convolution_with_padding_strides_or_holes_is_left_in_one(attributes: dict[str, list[int]]) -> None:
-    ends = [
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, channels, None, None])
-        for name, channels in (("x", 3), ("y", 1))
-    ]
-    weights = numpy_helper.from_array(np.random.default_rng(0).normal(0, 1, (1, 3, 5, 5)).astype(np.float32), "w")
-    node = helper.make_node("Conv", ["x", "w"], ["y"], **attributes)
-    made = helper.make_graph([node], "one", ends[:1], ends[1:], [weights])
-    content = helper.make_model(made, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=10).SerializeToString()
-    model = read_graph(content, exact_norms=True)
-    split_convolutions_to_one_channel(model)
-    assert [list(node.input_value(1).get_shape()) for node in kinds(model, "Convolution")] == [[1, 3, 5, 5]]
-
-
 def test_inner_convolutions_and_their_norms_are_bf16_and_nothing_else_is(generator: bytes) -> None:
     model = read_graph(generator, exact_norms=False)
     narrow(model)
@@ -118,7 +94,7 @@ def test_inner_convolutions_and_their_norms_are_bf16_and_nothing_else_is(generat
     inner = [BFLOAT] * 6  # two strided, four of the residual blocks
     assert types["Convolution"] == [FLOAT, *inner, FLOAT]
     assert types["MVN"] == [FLOAT, *inner, FLOAT, FLOAT]
-    assert types["ConvolutionBackpropData"] == [FLOAT, FLOAT]
+    assert types["ConvolutionBackpropData"] == [BFLOAT, FLOAT]
     assert types["Relu"] == [FLOAT, BFLOAT, BFLOAT, BFLOAT, BFLOAT, FLOAT, FLOAT]
     assert types["Tanh"] == [FLOAT]
     for residual_sum in kinds(model, "Add"):
@@ -152,9 +128,24 @@ def test_a_narrowed_graph_rounds_and_answers_nearly_alike(generator: bytes, one_
     ran = Counter(
         str(node.get_rt_info()["runtimePrecision"].astype(str))
         for node in compiled.get_runtime_model().get_ops()
-        if str(node.get_rt_info()["layerType"].astype(str)) == "Convolution"
+        if str(node.get_rt_info()["layerType"].astype(str)) in ("Convolution", "Deconvolution")
     )
-    assert ran == {"bf16": 6, "f32": 2}
+    assert ran == {"bf16": 6 + 1, "f32": 2 + 1}
+
+
+def test_a_fingerprint_tells_a_rewritten_graph_from_the_one_it_was(generator: bytes) -> None:
+    exact, own, again = (read_graph(generator, exact_norms=exact) for exact in (True, False, False))
+    assert fingerprint(own) == fingerprint(again) != fingerprint(exact)
+    narrow(again)
+    assert fingerprint(again) != fingerprint(own)
+
+
+def test_a_fingerprint_sees_a_setting_that_changes_no_shape() -> None:
+    def padded(mode: str) -> openvino.Model:
+        x = operators.parameter([1, 1, 8, 8], np.float32)
+        return openvino.Model([operators.pad(x, [0, 0, 1, 1], [0, 0, 1, 1], mode)], [x], "padded")
+
+    assert fingerprint(padded("reflect")) != fingerprint(padded("symmetric"))
 
 
 def test_weights_in_another_file_are_seen_before_openvino_looks_for_them() -> None:
