@@ -16,7 +16,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from mr2ct.cells import Field, Millimetres, cells, coarsened, for_each_block, resampled, resampled_at, weights
+from mr2ct.bands import Field
+from mr2ct.cells import Millimetres, cells, coarsened, for_each_block, resampled, resampled_at, weights
 from mr2ct.errors import VolumeError
 from mr2ct.growth import closed, grown
 from mr2ct.pieces import filled, largest, without_small

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mr2ct.cells import Field, cells, coarsened, for_each_block, resampled, resampled_at, weights
+from mr2ct.bands import Field
+from mr2ct.cells import cells, coarsened, for_each_block, resampled, resampled_at, weights
 
 MM = (1.0, 0.9, 1.2)
 SHAPE = (70, 90, 150)
