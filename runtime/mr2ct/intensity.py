@@ -29,12 +29,23 @@ def mr_limits(window: MrWindow, mr: NDArray[Any], head: NDArray[np.bool_]) -> tu
         case FixedWindow(low, high):
             return low, high
         case PercentileWindow(low, high):
-            low_value, high_value = np.percentile(mr[head], (low, high))
+            inside = mr[head]
+            low_value, high_value = _percentile(inside, low), _percentile(inside, high)
             if not low_value < high_value:
                 raise VolumeError(
                     f"the MR has no contrast: the {low:g} and {high:g} percentiles of its head are both {low_value:g}"
                 )
-            return float(low_value), float(high_value)
+            return low_value, high_value
+
+
+def _percentile(values: NDArray[Any], percent: float) -> float:
+    """np.percentile of values (n,): one place of the order at a time, for which NumPy has vector instructions."""
+    place = percent / 100 * (len(values) - 1)
+    below = math.floor(place)
+    ordered = np.partition(values, below)
+    value = float(ordered[below])
+    above = float(ordered[below + 1 :].min()) if below + 1 < len(values) else value
+    return value + (above - value) * (place - below)
 
 
 def to_network(mr: NDArray[np.float32], limits: tuple[float, float]) -> NDArray[np.float32]:
