@@ -1,6 +1,6 @@
 """Which cells of a mask hang together, by face: found among runs of cells along the last axis.
 
-A mask of a head has fifty times as many cells as runs, and ITK's labels, four bytes a cell, took longer to look at
+A mask of a head has a hundred times as many cells as runs, and ITK's labels, four bytes a cell, took longer to look at
 than to find.
 """
 
