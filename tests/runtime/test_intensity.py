@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -46,6 +48,26 @@ def test_a_percentile_window_is_measured_in_the_head_alone(mr: Array) -> None:
 def test_a_percentile_window_holds_the_share_of_the_head_it_names(low: float, high: float) -> None:
     mr, head = np.arange(1001, dtype=np.float32).reshape(7, 11, 13), np.ones((7, 11, 13), dtype=bool)
     assert mr_limits(PercentileWindow(low, high), mr, head) == pytest.approx((10 * low, 10 * high), abs=1e-3)
+
+
+@given(low=st.floats(0, 49), high=st.floats(51, 100), dtype=st.sampled_from([np.int16, np.uint8, np.float32]))
+@settings(max_examples=40, deadline=None)
+def test_a_percentile_window_is_numpys_percentiles(low: float, high: float, dtype: type) -> None:
+    mr: NDArray[Any] = np.random.default_rng(2).uniform(0, 255, SHAPE).astype(dtype)
+    expected = np.percentile(mr[HEAD].astype(np.float64), (low, high))
+    assert mr_limits(PercentileWindow(low, high), mr, HEAD) == pytest.approx(expected)
+
+
+def test_a_large_volume_is_taken_in_parts_and_comes_out_whole() -> None:
+    rng = np.random.default_rng(3)
+    volume = rng.uniform(-2000, 4000, (50, 150, 200)).astype(np.float32)
+    head = rng.random(volume.shape) < 0.5
+    expected = np.where(head, np.rint(np.clip(volume, *HU_RANGE)), AIR_HU)
+    assert np.array_equal(to_ct(volume.copy(), head), expected)
+    seen = to_network(volume.copy(), (-1000.0, 3000.0))
+    assert np.allclose(seen, np.clip((volume + 1000) / 2000 - 1, -1, 1), atol=1e-6)
+    inside = np.clip(volume, -600, 1400)
+    assert np.allclose(to_hu(to_network(inside.copy(), (-600.0, 1400.0)), (-600.0, 1400.0)), inside, atol=1e-3)
 
 
 @given(gain=st.floats(0.01, 100))
