@@ -75,7 +75,7 @@ def _walled(core: Mask, wall: Mask) -> float:
 
 
 def tissues(hu: Array, random: np.random.Generator) -> Tissues:
-    """Tissues of a CT (k, j, i) in HU on voxels of 1 mm, -1000 outside the head. random: draws the brain's folds."""
+    """Tissues of a sagittal CT (k, j, i) in HU on voxels of 1 mm, -1000 outside the head. random: draws the brain."""
     calm = ndimage.gaussian_filter(hu, 0.6)
     air = ramp(calm, -250, -550)
     # half-filled voxels on a surface have the HU of fat or marrow, and are neither
@@ -108,11 +108,12 @@ def _brain(brain: Mask, random: np.random.Generator) -> tuple[Array, Array]:
     rim *= ramp(field(random, shape, 6, 2), -1.2, 0.2)  # in places the brain touches the bone
     furrows = ramp(np.abs(folds), 0.28, 0.12) * ramp(depth, float(random.uniform(14, 26)), 6)
     ventricles = np.zeros(shape, np.float32)
+    # axes as of a sagittal volume: to the left, to inferior, to posterior
     k, j, i = (float(index.mean()) for index in np.nonzero(brain)) if brain.any() else (0.0, 0.0, 0.0)
-    z, y, x = np.ogrid[: shape[0], : shape[1], : shape[2]]
+    left, down, back = np.ogrid[: shape[0], : shape[1], : shape[2]]
     long, high, wide = random.uniform(18, 30), random.uniform(6, 14), random.uniform(3, 7)
     for side in (-1, 1):
-        away = ((z - k - 8) / high) ** 2 + ((y - j) / long) ** 2 + ((x - i - side * (wide + 4)) / wide) ** 2
+        away = ((left - k - side * (wide + 4)) / wide) ** 2 + ((down - j + 8) / high) ** 2 + ((back - i) / long) ** 2
         ventricles = np.maximum(ventricles, ramp(away.astype(np.float32) + 0.3 * folds, 1.2, 0.8))
     csf = np.clip(np.maximum(np.maximum(rim, furrows), ventricles * random.uniform(0.5, 1)), 0, 1).astype(np.float32)
     thick = float(random.uniform(2, 4))  # of the cortex, mm
