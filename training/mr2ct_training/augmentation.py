@@ -46,7 +46,13 @@ def _drawn(seed: int, position: tuple[int, int], place: int, kind: int) -> NDArr
 
 def _column(numbers: NDArray[np.float64], like: Tensor) -> Tensor:
     """(n,) as (n, 1, 1, 1) on the slices' device."""
-    return torch.from_numpy(numbers).to(like).reshape(-1, 1, 1, 1)
+    return _beside(numbers, like).reshape(-1, 1, 1, 1)
+
+
+def _beside(numbers: NDArray[np.float64], like: Tensor) -> Tensor:
+    """On the slices' device, in their dtype; a GPU is not waited for."""
+    ours = torch.from_numpy(numbers).to(like.dtype)
+    return ours.pin_memory().to(like.device, non_blocking=True) if like.is_cuda else ours
 
 
 def _moved(slices: Tensor, drawn: NDArray[np.float64]) -> Tensor:
@@ -54,7 +60,7 @@ def _moved(slices: Tensor, drawn: NDArray[np.float64]) -> Tensor:
     turn, scale = np.deg2rad(TURN_DEGREES) * drawn[:, 0], 1 + SCALE * drawn[:, 1]
     zero = np.zeros_like(turn)
     rows = [[np.cos(turn) / scale, -np.sin(turn) / scale, zero], [np.sin(turn) / scale, np.cos(turn) / scale, zero]]
-    theta = torch.from_numpy(np.moveaxis(np.array(rows), 2, 0)).to(slices)
+    theta = _beside(np.ascontiguousarray(np.moveaxis(np.array(rows), 2, 0)), slices)
     grid = functional.affine_grid(theta, list(slices.shape), align_corners=False)
     moved = functional.grid_sample(slices + 1, grid, align_corners=False)
     u, v = _coordinates(slices)
