@@ -1,14 +1,8 @@
-"""A graph of a model as OpenVINO reads it, and what is done to it so that a CPU runs it exactly, or fast.
-
-Precision is written into the graph, between Converts: OpenVINO keeps to it. Asked to choose by itself, with
-INFERENCE_PRECISION_HINT bf16, it rounds the residual sums and the last layers too; a trained generator is then 1.3 HU
-from PyTorch on average instead of 0.5 (benchmarks/LOG.md).
-"""
+"""A graph of a model as OpenVINO reads it, and what its operations are."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -21,7 +15,7 @@ DOMAIN, NORMS = "mr2ct", ("InstanceNormalizationByRows", "InstanceNormalization"
 ROWS, COLUMNS = 2, 3  # axes of (batch, channel, row, column)
 # The beginning of an ONNX entry key = "location", of a weight that lies in another file.
 IN_ANOTHER_FILE = b"\n\x08location"
-FLOAT, BFLOAT = openvino.Type.f32, openvino.Type.bf16
+FLOAT = openvino.Type.f32
 
 
 def read_graph(content: bytes, *, exact_norms: bool) -> openvino.Model:
@@ -73,61 +67,6 @@ def fingerprint(model: openvino.Model) -> str:
         settings = "" if node.get_type_name() == "Constant" else sorted(node.get_attributes().items())
         told.update(f"{node.get_type_name()} {ends} {settings}\n".encode())
     return told.hexdigest()
-
-
-def narrow(model: openvino.Model) -> None:
-    """Put the inner convolutions of an fp32 graph into bfloat16, in place, with the norms between them.
-
-    What reads or writes an image, the last transposed convolution and the residual sums stay as they are, and so does
-    what is quantised: these are the places where rounding costs most (benchmarks/LOG.md).
-    """
-    inside = {node.get_friendly_name() for node in _inner(model)}
-    for node in model.get_ordered_ops():
-        if node.get_friendly_name() not in inside:
-            continue
-        targets = node.output(0).get_target_inputs()
-        for end in node.inputs():
-            if end.get_source_output().get_element_type() == FLOAT:
-                end.replace_source_output(operators.convert(end.get_source_output(), BFLOAT).output(0))
-        node.validate_and_infer_types()
-        outside = [target for target in targets if target.get_node().get_friendly_name() not in inside]
-        if outside:
-            back = operators.convert(node.output(0), FLOAT).output(0)
-            for target in outside:
-                target.replace_source_output(back)
-    model.validate_nodes_and_infer_types()
-
-
-def _inner(model: openvino.Model) -> Iterator[openvino.Node]:
-    """The convolutions between several channels, the padding before each, and bias, norm and ReLU behind it.
-
-    Of the transposed ones all but the last, by themselves: what follows one goes into the next, which is in fp32. In
-    bf16 the first adds 0.2 HU to a mean error of 0.5 and the last 0.4, for the same time saved.
-    """
-    for convolution in convolutions(model):
-        kernel = weights_of(convolution)
-        if kernel is None or 1 in kernel.shape[:2]:
-            continue
-        yield convolution
-        padding = convolution.input_value(0).get_node()
-        if padding.get_type_name() == "Pad":
-            yield padding
-        node = convolution
-        while (after := _only_follower(node)) is not None:
-            yield after
-            node = after
-    yield from convolutions(model, "ConvolutionBackpropData")[:-1]
-
-
-def _only_follower(node: openvino.Node) -> openvino.Node | None:
-    """The bias, norm or ReLU behind a node."""
-    targets = [target.get_node() for target in node.output(0).get_target_inputs()]
-    if len(targets) != 1:
-        return None
-    (after,) = targets
-    kind = after.get_type_name()
-    bias = kind == "Add" and any(end.get_node().get_type_name() == "Constant" for end in after.input_values())
-    return after if bias or kind in ("MVN", "Relu") else None
 
 
 def convolutions(model: openvino.Model, kind: str = "Convolution") -> list[openvino.Node]:

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from mr2ct.card import PAPER_SLICES
-from mr2ct.openvino_backend import has_bf16
-from mr2ct.openvino_graph import BFLOAT, FLOAT, fingerprint, narrow, read_graph
+from mr2ct.openvino_graph import fingerprint, read_graph
+from mr2ct.openvino_last_convolution import split_convolutions_to_one_channel
 from mr2ct.openvino_library import openvino, operators
 from mr2ct_export.exact_norm import with_exact_norms
 from mr2ct_export.to_onnx import OPSET, to_onnx
@@ -42,10 +42,6 @@ def answer(model: openvino.Model, x: Array) -> Array:
     settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": "1"}
     result: Array = openvino.Core().compile_model(model, "CPU", settings)([x])[0]
     return result.copy()
-
-
-def kinds(model: openvino.Model, *types: str) -> list[openvino.Node]:
-    return [node for node in model.get_ordered_ops() if node.get_type_name() in types]
 
 
 def one_norm(name: str = "InstanceNormalizationByRows") -> bytes:
@@ -84,59 +80,10 @@ def test_exact_norms_are_not_made_openvino_s_own_again_when_the_graph_is_compile
     assert found["Reduce"] >= 2 * 9  # a mean and a variance for each
 
 
-def test_inner_convolutions_and_their_norms_are_bf16_and_nothing_else_is(generator: bytes) -> None:
-    model = read_graph(generator, exact_norms=False)
-    narrow(model)
-    types = {
-        kind: [node.get_output_element_type(0) for node in kinds(model, kind)]
-        for kind in ("Convolution", "ConvolutionBackpropData", "MVN", "Relu", "Tanh")
-    }
-    inner = [BFLOAT] * 6  # two strided, four of the residual blocks
-    assert types["Convolution"] == [FLOAT, *inner, FLOAT]
-    assert types["MVN"] == [FLOAT, *inner, FLOAT, FLOAT]
-    assert types["ConvolutionBackpropData"] == [BFLOAT, FLOAT]
-    assert types["Relu"] == [FLOAT, BFLOAT, BFLOAT, BFLOAT, BFLOAT, FLOAT, FLOAT]
-    assert types["Tanh"] == [FLOAT]
-    for residual_sum in kinds(model, "Add"):
-        if all(end.get_node().get_type_name() == "Convert" for end in residual_sum.input_values()):
-            assert residual_sum.get_output_element_type(0) == FLOAT
-    assert model.input(0).element_type == model.output(0).element_type == FLOAT
-
-
-def test_residual_sums_stay_in_single_precision(generator: bytes) -> None:
-    model = read_graph(generator, exact_norms=False)
-    sums = [
-        node.get_friendly_name()
-        for node in kinds(model, "Add")
-        if not any(end.get_node().get_type_name() == "Constant" for end in node.input_values())
-    ]
-    narrow(model)
-    found = {node.get_friendly_name(): node.get_output_element_type(0) for node in kinds(model, "Add")}
-    assert len(sums) == 2
-    assert [found[name] for name in sums] == [FLOAT, FLOAT]
-
-
-def test_a_narrowed_graph_rounds_and_answers_nearly_alike(generator: bytes, one_slice: Array) -> None:
-    if not has_bf16(openvino.Core()):
-        pytest.skip("this CPU computes no bfloat16")
-    model = read_graph(generator, exact_norms=False)
-    whole = answer(model, one_slice)
-    narrow(model)
-    difference = np.abs(answer(model, one_slice) - whole)
-    assert 1e-5 < difference.mean() < 0.02
-    compiled = openvino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    ran = Counter(
-        str(node.get_rt_info()["runtimePrecision"].astype(str))
-        for node in compiled.get_runtime_model().get_ops()
-        if str(node.get_rt_info()["layerType"].astype(str)) in ("Convolution", "Deconvolution")
-    )
-    assert ran == {"bf16": 6 + 1, "f32": 2 + 1}
-
-
 def test_a_fingerprint_tells_a_rewritten_graph_from_the_one_it_was(generator: bytes) -> None:
     exact, own, again = (read_graph(generator, exact_norms=exact) for exact in (True, False, False))
     assert fingerprint(own) == fingerprint(again) != fingerprint(exact)
-    narrow(again)
+    split_convolutions_to_one_channel(again)
     assert fingerprint(again) != fingerprint(own)
 
 
