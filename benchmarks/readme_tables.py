@@ -130,6 +130,25 @@ def training() -> str:
     return _lines(rows)
 
 
+def gpu() -> str:
+    """Rows of benchmarks/results/gpu-*.json that ran, slowest first; who did not is left to the results."""
+    results = [json.loads(path.read_text()) for path in sorted((HERE / "results").glob("gpu-*.json"))]
+    ran = [(result, row) for result in results for row in result["contenders"] if row["status"] == "ran"]
+    rows = [
+        ("GPU", "183 slices, host to host", "cold, with start", "mean, p99.9, max error", "GPU memory"),
+        ("---",) * 5,
+    ]
+    for result, row in sorted(ran, key=lambda one: -one[1]["host_to_host_ms"]["p50"]):
+        rows.append((
+            f"{result['gpu']['name']}, {row['title']}, {row['precision']}",
+            f"{row['host_to_host_ms']['p50']:.0f} ms",
+            f"{row['cold_start_seconds']['all']:.1f} s",
+            _error(row, result["model"]),
+            _gib(row["memory_gib"]),
+        ))  # fmt: skip
+    return _lines(rows)
+
+
 def first_run() -> str:
     """Rows of benchmarks/results/first-run.json."""
     result = _result("first-run")
@@ -199,6 +218,7 @@ TABLES: dict[str, Callable[[], str | None]] = {
     "latency": latency,
     "peers": peers,
     "training": training,
+    "gpu": gpu,
     "first run": first_run,
     "table 1": table_one,
 }

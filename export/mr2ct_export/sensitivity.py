@@ -7,9 +7,8 @@ from collections.abc import Callable, Sequence
 from mr2ct.card import Certificate, LayerError, Quantisation
 from mr2ct_export.to_onnx import ExportError
 
-# HU inside the head, on the slices held out. Three quarters of the budget's p99.9, which varies more from head to head
-# than the mean does, and 0.9 of its mean.
-LIMITS_HU = {"mean_hu": 0.9, "p99_9_hu": 15.0}
+# HU inside the head, on the slices held out: nine tenths of the budget, as other heads have other errors.
+LIMITS_HU = {"mean_hu": 0.9, "p99_9_hu": 18.0}
 
 Measure = Callable[[Sequence[str]], Certificate]
 

@@ -54,14 +54,15 @@ def reshaped(generator: bytes) -> openvino.Model:
 
 @settings(max_examples=50, deadline=None)
 @given(arrays.arrays(np.float32, (2, 1, 3, 4), elements=st.floats(-1, 1, width=32)))
-def test_high_and_low_are_the_image_to_the_last_bit_and_high_is_a_bfloat16(image: Array) -> None:
+def test_high_and_low_are_the_image_over_air_and_high_is_a_bfloat16(image: Array) -> None:
     parts = in_parts(image)
     assert parts.shape == (2, 3, 3, 4)
     assert parts.dtype == np.float32
-    assert np.array_equal(parts[:, :1] + parts[:, 1:2], image)
+    assert np.array_equal(parts[:, :1] + parts[:, 1:2], image + 1)
     assert np.array_equal(parts[:, 2], parts[:, 0])
     assert np.array_equal(to_bfloat16(parts[:, 0]), parts[:, 0])
     assert np.abs(parts[:, 1]).max() <= 1 / 256
+    assert not in_parts(np.full((1, 1, 2, 2), -1, np.float32)).any()
 
 
 def test_bfloat16_is_rounded_to_the_nearest_and_ties_to_even() -> None:
@@ -84,6 +85,22 @@ def test_in_bfloat16_the_first_layer_is_nearer_to_the_truth(generator: bytes, on
     assert apart is not None
     plainly = np.abs(answer(reshaped(generator), one_slice, "bf16") - truth).mean()
     assert 0 < np.abs(answer(apart, in_parts(one_slice), "bf16") - truth).mean() < 0.7 * plainly
+
+
+@pytest.mark.parametrize(
+    ("mode", "zeros", "norm"), [("reflect", 0, False), ("constant", 0, True), ("reflect", 1, True)]
+)
+def test_where_a_constant_is_not_taken_out_again_the_graph_is_left_alone(mode: str, zeros: int, norm: bool) -> None:
+    def small(mode: str, zeros: int, norm: bool) -> openvino.Model:
+        x = operators.parameter([1, 1, 8, 8], np.float32)
+        padded = operators.pad(x, [0, 0, 1, 1], [0, 0, 1, 1], mode)
+        kernel = operators.constant(np.ones((2, 1, 3, 3), np.float32))
+        convolved = operators.convolution(padded, kernel, [1, 1], [zeros] * 2, [zeros] * 2, [1, 1])
+        behind = operators.mvn(convolved, [2, 3], True, 1e-5, "inside_sqrt") if norm else operators.relu(convolved)
+        return openvino.Model([behind], [x], "small")
+
+    assert read_in_parts(small(mode, zeros, norm)) is None
+    assert read_in_parts(small("reflect", 0, norm=True)) is not None
 
 
 def test_a_graph_without_a_convolution_is_left_alone() -> None:
