@@ -23,6 +23,11 @@ from mr2ct_export.engines import build_engine, check_engine, clear_engines, list
     help="With --int8: an MR to choose the steps of eight bits by; nothing of it travels. May be given several times.",
 )
 @click.option(
+    "--half-weights",
+    is_flag=True,
+    help="Round weights to fp16 first: a model folder half as large, proved as such.",
+)
+@click.option(
     "--reference",
     multiple=True,
     type=click.Path(path_type=Path),
@@ -42,6 +47,11 @@ from mr2ct_export.engines import build_engine, check_engine, clear_engines, list
     default=0,
     show_default=True,
     help="With --untrained: of its random weights.",
+)
+@click.option(
+    "--about",
+    type=click.Path(path_type=Path),
+    help="A JSON file with name, version, description, authors and data_source for the card, or some of them.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace the model folder if it exists.")
 @click.option("--tensorrt-rtx", is_flag=True, help="Also build an engine for RTX GPUs; needs no GPU here.")
@@ -70,9 +80,11 @@ def main(
     fp16: bool,
     int8: bool,
     calibration: tuple[Path, ...],
+    half_weights: bool,
     reference: tuple[Path, ...],
     width: int,
     seed: int,
+    about: Path | None,
     overwrite: bool,
     tensorrt_rtx: bool,
     tensorrt: bool,
@@ -108,7 +120,7 @@ def main(
     try:
         if flavour is not None:
             check_engine(flavour)  # what is missing is told before minutes of work
-        refused = _export(checkpoint, out, fp16, calibration, reference, width, seed, overwrite)
+        refused = _export(checkpoint, out, fp16, calibration, half_weights, reference, width, seed, about, overwrite)
     except (Mr2ctError, CheckpointError, ExportError) as error:
         click.echo(f"mr2ct-export: {error}", err=True)
         sys.exit(1)
@@ -134,20 +146,29 @@ def _export(
     out: Path,
     fp16: bool,
     calibrations: tuple[Path, ...],
+    half_weights: bool,
     references: tuple[Path, ...],
     width: int,
     seed: int,
+    about: Path | None,
     overwrite: bool,
 ) -> tuple[str, ...]:
+    from dataclasses import replace
+
     from mr2ct.reading import read_volume
+    from mr2ct_export.about import read_about
     from mr2ct_export.calibration import calibration_from_volumes
     from mr2ct_export.folder import export, refuse_existing
+    from mr2ct_export.half_weights import rounded
     from mr2ct_export.reference import answered, reference_from_volumes
     from mr2ct_export.untrained import untrained_checkpoint
     from mr2ct_training.checkpoint import CheckpointError, load_checkpoint
 
     refuse_existing(out, overwrite=overwrite)
     source = load_checkpoint(checkpoint) if checkpoint is not None else untrained_checkpoint(width, seed)
+    source = rounded(source) if half_weights else source
+    if about is not None:
+        source = replace(source, about={**source.about, **read_about(about)})
     if references:
         volumes = [read_volume(path) for path in references]
         slices = reference_from_volumes(volumes, source.slices, source.mr_window, source.mr_to_ct)
@@ -160,7 +181,7 @@ def _export(
     if calibrations:
         volumes = [read_volume(path) for path in calibrations]
         calibration = calibration_from_volumes(volumes, source.slices, source.mr_window, slices.mr)
-    exported = export(source, slices, out, fp16=fp16, int8=calibration, overwrite=overwrite)
+    exported = export(source, slices, out, fp16=fp16, int8=calibration, half_weights=half_weights, overwrite=overwrite)
     card = exported.card
     click.echo(f"{card.name}: {card.generator['parameters']:,} parameters; {card.description}")
     for c in card.certificates:

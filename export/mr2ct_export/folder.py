@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +21,7 @@ from mr2ct.model import CARD, REFERENCE, Model, Reference, graph_file
 from mr2ct.onnxruntime_backend import OnnxruntimeBackend
 from mr2ct_export.calibration import Calibration, observe
 from mr2ct_export.exact_norm import with_exact_norms
+from mr2ct_export.half_weights import with_half_weights
 from mr2ct_export.reference import answered, packed
 from mr2ct_export.rounding import quantised
 from mr2ct_export.sensitivity import choose_layers
@@ -47,9 +48,12 @@ def export(
     *,
     fp16: bool,
     int8: Calibration | None = None,
+    half_weights: bool = False,
     overwrite: bool = False,
 ) -> Exported:
     """Write the model folder out: graphs, reference slices, card. int8: what to make an int8 graph by, None for none.
+
+    half_weights: keep the fp32 weights that fp16 holds exactly as such; see half_weights.py.
 
     A graph outside its budget in HU is left out and named in `refused`. Raises ExportError when that is the fp32 graph,
     the one everything is measured against; OutputError when the place cannot be written.
@@ -57,7 +61,8 @@ def export(
     with _folder_or_nothing(out, overwrite=overwrite) as folder:
         card = _put(folder, _first_card(checkpoint), REFERENCE, packed(reference))
         graph = to_onnx(checkpoint.mr_to_ct, card.slices)
-        card, certificate = _put_proved(folder, card, "fp32", with_exact_norms(graph, OPSET), reference)
+        on_disk = with_half_weights if half_weights else _as_it_is
+        card, certificate = _put_proved(folder, card, "fp32", on_disk(with_exact_norms(graph, OPSET)), reference)
         if not certificate.passed:
             raise ExportError(_refusal(certificate))
         refused = []
@@ -70,7 +75,7 @@ def export(
                 refused.append(f"{graph_file('fp16')}: not written: {error}")
         if int8 is not None:
             try:
-                card, certificate = _put_int8(folder, card, graph, checkpoint, int8, reference)
+                card, certificate = _put_int8(folder, card, graph, checkpoint, int8, reference, on_disk)
                 refused += [] if certificate.passed else [_refusal(certificate)]
             except ExportError as error:
                 refused.append(f"{graph_file('int8')}: not written: {error}")
@@ -122,6 +127,7 @@ def _put_int8(
     checkpoint: Checkpoint,
     calibration: Calibration,
     reference: Reference,
+    on_disk: Callable[[onnx.ModelProto], onnx.ModelProto],
 ) -> tuple[Card, Certificate]:
     """Find out which convolutions may be in int8, and write and prove the graph that has these. graph: in fp32."""
     name, centred = graph_file("int8"), eligible(graph)
@@ -144,9 +150,13 @@ def _put_int8(
         quantisation = choose_layers(list(centred), measure, calibrated_on=len(calibration.calibrating))
     finally:
         (folder / name).unlink(missing_ok=True)
-    chosen = to_int8(graph, {layer: layers[layer] for layer in quantisation.int8})
+    chosen = on_disk(to_int8(graph, {layer: layers[layer] for layer in quantisation.int8}))
     proved, certificate = _put_proved(folder, card, "int8", chosen, reference)
     return replace(proved, quantisation=quantisation) if certificate.passed else proved, certificate
+
+
+def _as_it_is(graph: onnx.ModelProto) -> onnx.ModelProto:
+    return graph
 
 
 def _put_proved(

@@ -80,4 +80,9 @@ def weights_of(convolution: openvino.Node) -> NDArray[np.float32] | None:
     Of a transposed one (inputs, outputs, rows, columns).
     """
     source = convolution.input_value(1).get_node()
-    return source.data if source.get_type_name() == "Constant" else None
+    if source.get_type_name() == "Convert":  # kept in half precision
+        source = source.input_value(0).get_node()
+    if source.get_type_name() != "Constant":
+        return None
+    weights: NDArray[np.float32] = source.data.astype(np.float32)
+    return weights
