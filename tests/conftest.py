@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mr2ct.model import Model
+from mr2ct.model import UNTRAINED, Model
 from small_models import write_model
 
 sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # tests that import openvino report nothing either
@@ -20,6 +20,7 @@ HEADS = Path(__file__).resolve().parents[2] / "shared" / "data"
 def cache_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Engines and certificates of the tests go to a folder of theirs, not to the user's."""
     os.environ["MR2CT_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    os.environ["MR2CT_MODEL"] = UNTRAINED  # small; what comes with mr2ct for real takes seconds a volume and more
 
 
 @pytest.fixture(scope="session")

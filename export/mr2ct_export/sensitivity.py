@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from mr2ct.card import Certificate, LayerError, Quantisation
 from mr2ct_export.to_onnx import ExportError
 
-# HU inside the head, on the slices held out: nine tenths of the budget, as other heads have other errors.
-LIMITS_HU = {"mean_hu": 0.9, "p99_9_hu": 18.0}
+# HU inside the head, on the slices held out: less than the budget, as other heads have other errors, of which the
+# 99.9th percentile varies most.
+LIMITS_HU = {"mean_hu": 0.9, "p99_9_hu": 16.0}
 
 Measure = Callable[[Sequence[str]], Certificate]
 

@@ -16,7 +16,7 @@ import click
 
 from mr2ct.choosing import DEVICES, PRECISIONS, QUALITIES, Choice, choose_backend
 from mr2ct.errors import Mr2ctError, OutputError
-from mr2ct.model import Model, open_model
+from mr2ct.model import DEFAULT, Model, installed_models, open_model
 from mr2ct.picture import check_picture_place, draw_planes, write_picture
 from mr2ct.reading import read_volume, suffix_of
 from mr2ct.report import Run, as_json, remarks, table
@@ -38,7 +38,15 @@ FILE = click.Path(path_type=Path)
     type=FILE,
     envvar="MR2CT_MODEL",
     show_envvar=True,
-    help="A model folder.  [default: the demonstrator that comes with mr2ct]",
+    help=f"A model folder, or the name of a model that comes with mr2ct.  [default: {DEFAULT}]",
+)
+@click.option(
+    "--models",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=lambda context, _, asked: _list_models(context) if asked else None,
+    help="List the models that come with mr2ct, and stop.",
 )
 @click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True, help="Where to run.")
 @click.option(
@@ -145,6 +153,14 @@ def _run(
         with stages("picture"):
             write_picture(draw_planes(mr, result.volume, result.head), picture, overwrite=overwrite)
     return Run(volume, target, mr, model, result, stages.seconds, peak_memory_bytes())
+
+
+def _list_models(context: click.Context) -> None:
+    for name in installed_models():
+        card = open_model(name).card
+        megabytes = sum(facts.bytes for facts in card.files.values()) / 1e6
+        click.echo(f"{name}  version {card.version}, {megabytes:.0f} MB, {card.description}")
+    context.exit()
 
 
 def _note(line: str) -> None:

@@ -16,7 +16,8 @@ from mr2ct.errors import ModelError
 CARD = "card.json"
 REFERENCE = "reference.npz"
 LARGEST_CARD = 1 << 20  # bytes; a card is a few thousand
-SHIPPED = Path(__file__).parent / "models" / "untrained-demo"
+INSTALLED = Path(__file__).parent / "models"  # what comes with mr2ct, each a folder by its name
+DEFAULT, UNTRAINED = "head-t1", "untrained-demo"
 
 
 def graph_file(precision: str) -> str:
@@ -74,13 +75,25 @@ class Model:
         return reference
 
 
+def installed_models() -> tuple[str, ...]:
+    """The names of the models that come with mr2ct."""
+    return tuple(sorted(card.parent.name for card in INSTALLED.glob(f"*/{CARD}")))
+
+
 def open_model(folder: str | Path | None = None) -> Model:
-    """Open a model folder, None for the one that comes with mr2ct, and check every file of it against its card.
+    """Open a model and check every file of it against its card.
+
+    folder: a model folder, the name of a model that comes with mr2ct where there is no folder of that name, or None for
+    the first of these, head-t1.
 
     Raises ModelError when the card is missing or not ours, or a file is missing, altered, or not named in the card.
     """
-    folder = SHIPPED if folder is None else Path(folder)
+    if folder is None:
+        folder = INSTALLED / DEFAULT
+    folder = Path(folder)
     try:
+        if str(folder) in installed_models() and not folder.exists():
+            folder = INSTALLED / folder
         return _open_checked(folder)
     except OSError as error:
         raise ModelError(f"{folder}: cannot be read ({error.strerror})") from error
@@ -88,7 +101,8 @@ def open_model(folder: str | Path | None = None) -> Model:
 
 def _open_checked(folder: Path) -> Model:
     if not folder.is_dir():
-        raise ModelError(f"{folder}: no such model folder; mr2ct-export writes one")
+        names = ", ".join(installed_models())
+        raise ModelError(f"{folder}: no such model folder; mr2ct-export writes one, and with mr2ct come {names}")
     path = folder / CARD
     if not path.is_file():
         raise ModelError(f"{folder}: not a model folder, it has no {CARD}; mr2ct-export writes one")

@@ -27,7 +27,7 @@ from contenders import EXPECTED, SLICES
 from cpu_contenders import BY_NAME
 from inputs import prepare
 from latency_trips import Engine, Trips
-from mr2ct.model import SHIPPED, open_model
+from mr2ct.model import INSTALLED, UNTRAINED, open_model
 from mr2ct.volume import Volume
 from mr2ct.writing import write_volume
 from plain_graph import write_plain
@@ -53,7 +53,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("work")
     mr = phantom.draw(phantom.grid_around((0, 0, 0), (70, 70, 46), (3.6, 3.6, 4.0), phantom.SAGITTAL))[0]
     write_volume(Volume(np.rint(mr.voxels).astype(np.int16), mr.grid), folder / "head.nii.gz")
-    write_plain(prepare(folder, SHIPPED, None, 8, folder / "head.nii.gz", COUNT), folder)
+    write_plain(prepare(folder, INSTALLED / UNTRAINED, None, 8, folder / "head.nii.gz", COUNT), folder)
     assert measure.exact(asked(folder))["status"] == "ran"
     return folder
 
@@ -62,7 +62,7 @@ def asked(work: Path, **more: Any) -> argparse.Namespace:
     """What measure.py is called with."""
     usual = {"device": "cpu", "step": None, "repeats": 2, "seconds": 1.0, "start_only": False, "used_before": None}
     usual |= {"least_runs": 1, "warm_ups": 0, "slices": None, "threads": 1, "started": time.time()}
-    return argparse.Namespace(**{"work": work, "model": SHIPPED, **usual, **more})
+    return argparse.Namespace(**{"work": work, "model": INSTALLED / UNTRAINED, **usual, **more})
 
 
 @pytest.mark.parametrize("name", FARTHEST_HU)
@@ -108,7 +108,7 @@ def test_more_slices_than_the_head_has_begin_it_anew(work: Path) -> None:
 
 
 def test_rounds_are_pooled_and_who_fails_first_is_not_tried_again(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    race = Race(work, SHIPPED, "cpu", 1.0, 60, 60, 1)
+    race = Race(work, INSTALLED / UNTRAINED, "cpu", 1.0, 60, 60, 1)
     asked_for: list[str] = []
 
     def answer(name: str, _cache: str, *_more: str) -> dict[str, Any]:
@@ -238,7 +238,7 @@ def test_what_cannot_be_installed_is_an_absent_result(monkeypatch: pytest.Monkey
 def test_a_trip_tells_its_start_stages_and_error_and_an_absent_engine_why(
     work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    trips = Trips(tmp_path, SHIPPED, work / "head.nii.gz", 60, Meter(tmp_path), untrained=True)
+    trips = Trips(tmp_path, INSTALLED / UNTRAINED, work / "head.nii.gz", 60, Meter(tmp_path), untrained=True)
     absent = trips.started("openvino-int8", Engine("openvino", "int8"))
     assert (absent["status"], absent["reason"]) == ("absent", "the model has no mr_to_ct.int8.onnx")
     latency_trips.STARTS, usual = 1, latency_trips.STARTS
@@ -270,4 +270,4 @@ def test_a_trip_tells_its_start_stages_and_error_and_an_absent_engine_why(
 
 
 def test_the_shipped_model_has_what_the_tests_above_take_for_granted() -> None:
-    assert open_model().precisions == ("fp32",)
+    assert open_model(UNTRAINED).precisions == ("fp32",)

@@ -30,7 +30,7 @@ from inputs import generator_of, prepare
 from macs import macs_a_slice, parameters
 from mr2ct.errors import DeviceError, ModelError
 from mr2ct.gpu import DRIVER, MANAGEMENT, Gpu, first_gpu
-from mr2ct.model import SHIPPED, open_model
+from mr2ct.model import INSTALLED, UNTRAINED, open_model
 from mr2ct.volume import Volume
 from mr2ct.writing import write_volume
 from mr2ct_training.generator import Generator
@@ -47,7 +47,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("work")
     mr = phantom.draw(phantom.grid_around((0, 0, 0), (70, 70, 46), (3.6, 3.6, 4.0), phantom.SAGITTAL))[0]
     write_volume(Volume(np.rint(mr.voxels).astype(np.int16), mr.grid), folder / "head.nii.gz")
-    prepare(folder, SHIPPED, None, 8, folder / "head.nii.gz", COUNT)
+    prepare(folder, INSTALLED / UNTRAINED, None, 8, folder / "head.nii.gz", COUNT)
     return folder
 
 
@@ -61,7 +61,7 @@ def asked(work: Path, **more: Any) -> argparse.Namespace:
     """What measure.py is called with."""
     usual = {"device": "cpu", "step": 2, "repeats": 2, "seconds": 1.0, "start_only": False, "used_before": None}
     usual |= {"least_runs": 5, "warm_ups": 3, "slices": None, "threads": None}
-    return argparse.Namespace(**{"work": work, "model": SHIPPED, "started": time.time(), **usual, **more})
+    return argparse.Namespace(**{"work": work, "model": INSTALLED / UNTRAINED, "started": time.time(), **usual, **more})
 
 
 def no_gpu() -> str:
@@ -90,7 +90,7 @@ def test_a_transposed_convolution_multiplies_at_the_pixels_of_its_input() -> Non
 
 
 def test_the_generator_of_a_graph_answers_as_the_models_reference() -> None:
-    model = open_model()
+    model = open_model(UNTRAINED)
     reference = model.reference()
     with torch.inference_mode():
         answer = generator_of(model)(torch.from_numpy(reference.mr[:1])).numpy()
@@ -233,7 +233,7 @@ def _alive(process: int) -> bool:
 @pytest.fixture(scope="module")
 def result(work: Path, exact: dict[str, Any]) -> dict[str, Any]:
     """A race of two over the CPU, one of which is not there, as gpu.py tells it."""
-    race = Race(work, SHIPPED, "cpu", tflop=0.5, timeout=60, within=100, repeats=2, peak=10.0)
+    race = Race(work, INSTALLED / UNTRAINED, "cpu", tflop=0.5, timeout=60, within=100, repeats=2, peak=10.0)
     racing = [BY_NAME["onnxruntime-cpu"], BY_NAME["tensorrt"]]
     rows = race.contenders(racing)
     assert race.sweep(racing, rows, [4, 8]) == []  # the one that would be swept did not run

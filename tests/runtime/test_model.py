@@ -20,7 +20,17 @@ from numpy.typing import NDArray
 
 from mr2ct import model as model_module
 from mr2ct.errors import ModelError
-from mr2ct.model import CARD, LARGEST_CARD, REFERENCE, Model, graph_file, open_model
+from mr2ct.model import (
+    CARD,
+    INSTALLED,
+    LARGEST_CARD,
+    REFERENCE,
+    UNTRAINED,
+    Model,
+    graph_file,
+    installed_models,
+    open_model,
+)
 from small_models import identity_graph, identity_reference, write_model
 
 GRAPH = graph_file("fp32")
@@ -83,8 +93,19 @@ def test_a_good_folder_opens(folder: Path) -> None:
 
 
 def test_no_folder_means_the_one_that_comes_with_mr2ct(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(model_module, "SHIPPED", folder)
+    monkeypatch.setattr(model_module, "INSTALLED", folder.parent)
+    monkeypatch.setattr(model_module, "DEFAULT", folder.name)
     assert open_model().folder == folder
+
+
+def test_a_model_that_comes_with_mr2ct_is_opened_by_its_name_unless_a_folder_has_it(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert open_model(UNTRAINED).folder == INSTALLED / UNTRAINED
+    assert UNTRAINED in installed_models()
+    (tmp_path / UNTRAINED).symlink_to(folder)
+    assert open_model(UNTRAINED).card.name == "identity"
 
 
 def test_a_folder_that_is_not_there_is_told_with_who_would_write_it(tmp_path: Path) -> None:

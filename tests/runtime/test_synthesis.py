@@ -242,5 +242,7 @@ def test_every_real_head_goes_through_on_its_own_grid(
     assert error.mean() < 0.04 * np.percentile(mr.voxels[result.head], 99)
 
 
-def test_the_model_that_comes_with_the_package_opens() -> None:
-    assert "fp32" in open_model().precisions
+def test_the_model_that_comes_with_the_package_opens_and_is_trained() -> None:
+    model = open_model()
+    assert model.card.trained
+    assert {"fp32", "fp16", "int8"} <= set(model.precisions)
