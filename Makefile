@@ -1,9 +1,10 @@
 # make demo   a synthetic CT of a drawn head, from nothing but Python: environment, runtime without torch, volume, picture
 # make test   everything the tests need, and all of them
 # make check  formatting, lint, types and the direction of imports only
-# make bench  the CPU benchmarks, one after the other; BENCH="--model FOLDER" gives them a trained model
+# make bench  the CPU benchmarks, one after the other; BENCH="--model FOLDER" gives them another model than head-t1
 PYTHON ?= python3
 VENV := .venv
+BENCH ?= --model head-t1
 BIN := $(VENV)/bin
 # An unpinned torch brings gigabytes of CUDA; tests need none of it. PyTorch's own index has small CPU builds.
 TORCH ?= torch==2.13.0

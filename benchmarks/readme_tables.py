@@ -1,8 +1,8 @@
-"""Write README's measured tables from benchmarks/results, so that no number in it is typed.
+"""Write the measured tables of README and MODEL_CARD from benchmarks/results, so that no number in them is typed.
 
     python benchmarks/readme_tables.py [--check]
 
-A table stands between <!-- name --> and <!-- /name -->. --check changes nothing and exits 1 when README is out of date.
+A table stands between <!-- name --> and <!-- /name -->. --check changes nothing and exits 1 when one is out of date.
 A table whose result is not there yet, or is one of an older form of its benchmark, is left as it is.
 """
 
@@ -18,7 +18,8 @@ from typing import Any
 from paper import STEPS
 
 HERE = Path(__file__).resolve().parent
-README = HERE.parent / "README.md"
+PAGES = (HERE.parent / "README.md", HERE.parent / "MODEL_CARD.md")
+CARD = HERE.parent / "runtime" / "mr2ct" / "models" / "head-t1" / "card.json"
 
 
 def latency() -> str | None:
@@ -149,6 +150,43 @@ def gpu() -> str:
     return _lines(rows)
 
 
+def demonstrator() -> str | None:
+    """Rows of benchmarks/results/demonstrator.json: means over the drawn patients that were held out."""
+    if not _is_there("demonstrator"):
+        return None
+    result = _result("demonstrator")
+    names = ", ".join(result["cohort"]["measured"])
+    rows = [(f"drawn patients {names}, inside the head", "MAE", "PSNR", "bone Dice"), ("---",) * 4]
+    for method, figures in result["methods"].items():
+        mae, psnr, dice = (
+            figures[key]["mean"] for key in ("mae_hu_in_mask", "psnr_db_in_mask_range_4095", "dice_in_mask_bone")
+        )
+        rows.append(
+            (f"**{method}**" if method == result["model"] else method, f"{mae:.0f} HU", f"{psnr:.1f} dB", f"{dice:.2f}")
+        )
+    return _lines(rows)
+
+
+def card() -> str | None:
+    """What the card of the demonstrator says of its files and their proofs."""
+    if not CARD.is_file():
+        return None
+    content = json.loads(CARD.read_text())
+    rows = [("file", "size", "proved by", "mean, p99.9, max error", "budget"), ("---",) * 5]
+    for proof in content["certificates"]:
+        budget = ", ".join(
+            f"{name.removesuffix('_hu').replace('_', '.')} {limit:g}" for name, limit in proof["budget_hu"].items()
+        )
+        rows.append((
+            f"`{proof['file']}`",
+            f"{content['files'][proof['file']]['bytes'] / 1e6:.1f} MB",
+            proof["engine"],
+            f"{proof['mean_hu']:.2g}, {proof['p99_9_hu']:.2g}, {proof['max_hu']:.2g} HU",
+            f"{budget} HU",
+        ))  # fmt: skip
+    return _lines(rows)
+
+
 def first_run() -> str:
     """Rows of benchmarks/results/first-run.json."""
     result = _result("first-run")
@@ -219,13 +257,15 @@ TABLES: dict[str, Callable[[], str | None]] = {
     "peers": peers,
     "training": training,
     "gpu": gpu,
+    "demonstrator": demonstrator,
+    "card": card,
     "first run": first_run,
     "table 1": table_one,
 }
 
 
 def filled(text: str) -> str:
-    """README's text with every table made anew whose result is there."""
+    """A page's text with every table made anew whose result is there."""
     for name, table in TABLES.items():
         made = table()
         if made is not None:
@@ -235,11 +275,13 @@ def filled(text: str) -> str:
 
 
 def main() -> None:
-    text = README.read_text()
-    new = filled(text)
-    if "--check" in sys.argv[1:]:
-        sys.exit(0 if new == text else "README.md is out of date: python benchmarks/readme_tables.py")
-    README.write_text(new)
+    for page in PAGES:
+        text = page.read_text()
+        new = filled(text)
+        if "--check" not in sys.argv[1:]:
+            page.write_text(new)
+        elif new != text:
+            sys.exit(f"{page.name} is out of date: python benchmarks/readme_tables.py")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,37 @@
+#!/bin/sh
+# The whole way from raw volumes to the demonstrator, head-t1:
+#
+#     sh benchmarks/head_t1.sh DATA OUT
+#
+# DATA has head MRs in mr/ and head CTs in ct/, of other people; data_source in head_t1_about.json tells which they were.
+# OUT gets a folder for each step. Run again, every step makes only what is missing, and the training goes on from its
+# last checkpoint. VALIDATION names the MR held out, DEVICE where to train: minutes on an H100, days on two cores.
+# The demonstrator that is shipped stopped at step 3,269 of these 4,200, as the GPU's time was up.
+
+set -eu
+data=$1
+out=$2
+here=$(cd "$(dirname "$0")" && pwd)
+python=${PYTHON:-python}
+mkdir -p "$out/drawn-mr" "$out/drawn-ct"
+
+"$python" "$here/simulated_mr.py" "$out/simulated" "$data"/ct/*.nii.gz --each 4 --seed 0 --jobs "${JOBS:-2}"
+"$python" "$here/phantom_cohort.py" "$out/drawn" --patients 8 --seed 0
+for n in 1 2 3 4 5 6; do  # 7 and 8 are for demonstrator.py; the truth lies on the MR's grid
+    ln -sf "../drawn/mr/p0$n.nii.gz" "$out/drawn-mr/"
+    ln -sf "../drawn/truth/p0$n.nii.gz" "$out/drawn-ct/"
+done
+mr2ct-prepare --mr "$data/mr" --mr "$out/simulated/mr" --mr "$out/drawn-mr" \
+    --ct "$data/ct" --ct "$out/simulated/ct" --ct "$out/drawn-ct" --aligned \
+    --mr-percentile 0 99.5 --head-slices-only --validation "${VALIDATION:-fnndsc_adi}" --out "$out/whole"
+[ -d "$out/set" ] || "$python" "$here/thin_dataset.py" "$out/whole" "$out/set" --pairs-every 5 --validation-every 8
+resume=
+[ ! -f "$out/run/last.ckpt" ] || resume=--resume
+mr2ct-train "$out/set" --out "$out/run" $resume --device "${DEVICE:-auto}" --precision bf16-mixed --batch 8 --seed 1 \
+    --anchor-weight 30 --augment --epochs 4 --epochs-linear 4 --steps-per-epoch 525
+set --
+for mr in "$data"/mr/*.nii.gz; do
+    case $mr in *"${VALIDATION:-fnndsc_adi}"*) ;; *) set -- "$@" --calibration "$mr" ;; esac
+done
+mr2ct-export "$out/run/last.ckpt" --out "$out/head-t1" --about "$here/head_t1_about.json" --half-weights --fp16 --int8 \
+    "$@" --reference "$out/drawn/mr/p07.nii.gz" --overwrite
