@@ -267,6 +267,15 @@ def test_stopped_in_the_middle_nothing_is_left(number: signal.Signals, here: Pat
     assert sorted(file.name for file in here.parent.iterdir()) == ["t1.nii.gz"]
 
 
+def test_the_models_that_come_with_mr2ct_are_listed_and_taken_by_name(head: Path, tmp_path: Path) -> None:
+    listed = run("--models")
+    assert listed.exit_code == 0
+    assert [line.split()[0] for line in listed.stdout.splitlines()] == ["head-t1", "untrained-demo"]
+    missing = run(head, "-o", tmp_path / "ct.nii.gz", "--model", "head-t7")
+    assert missing.exit_code == 4
+    assert "head-t1, untrained-demo" in missing.stderr
+
+
 def test_help_is_short_and_names_every_exit_code() -> None:
     text = run("--help").output
     assert "Research only" in text

@@ -15,6 +15,7 @@ from mr2ct.openvino_first_convolution import in_parts, read_in_parts, to_bfloat1
 from mr2ct.openvino_graph import read_graph
 from mr2ct.openvino_library import openvino, operators
 from mr2ct_export.exact_norm import with_exact_norms
+from mr2ct_export.half_weights import with_half_weights
 from mr2ct_export.to_onnx import OPSET, to_onnx
 from mr2ct_training.generator import GeneratorConfig, untrained
 
@@ -75,6 +76,19 @@ def test_in_single_precision_the_answer_is_the_same(generator: bytes, one_slice:
     apart = read_in_parts(reshaped(generator))
     assert apart is not None
     assert np.abs(answer(apart, in_parts(one_slice)) - whole).max() < 1e-3  # the norm of nearly even air amplifies
+
+
+def test_weights_kept_in_half_precision_are_seen_as_what_they_are(one_slice: Array) -> None:
+    generator = untrained(GeneratorConfig(width=8, blocks=2), seed=0)
+    for weight in generator.parameters():
+        weight.data = weight.data.half().float()
+    plain = with_exact_norms(to_onnx(generator, PAPER_SLICES), OPSET)
+    answers = []
+    for content in (plain.SerializeToString(), with_half_weights(plain).SerializeToString()):
+        apart = read_in_parts(reshaped(content))
+        assert apart is not None
+        answers.append(answer(apart, in_parts(one_slice)))
+    np.testing.assert_allclose(answers[0], answers[1], atol=1e-6)
 
 
 def test_in_bfloat16_the_first_layer_is_nearer_to_the_truth(generator: bytes, one_slice: Array) -> None:
