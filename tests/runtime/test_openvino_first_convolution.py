@@ -18,16 +18,14 @@ from mr2ct_export.exact_norm import with_exact_norms
 from mr2ct_export.half_weights import with_half_weights
 from mr2ct_export.to_onnx import OPSET, to_onnx
 from mr2ct_training.generator import GeneratorConfig, untrained
+from spelled_out_generator import spelled_out_generator
 
 Array = NDArray[np.float32]
 
 
 @pytest.fixture(scope="module")
 def generator() -> bytes:
-    """A narrow generator with two residual blocks, as the fp32 graph of a model folder has it."""
-    plain = to_onnx(untrained(GeneratorConfig(width=8, blocks=2), seed=0), PAPER_SLICES)
-    content: bytes = with_exact_norms(plain, OPSET).SerializeToString()
-    return content
+    return spelled_out_generator()
 
 
 @pytest.fixture(scope="module")

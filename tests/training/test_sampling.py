@@ -120,6 +120,15 @@ def test_an_anchor_shows_aligned_pairs_and_the_rest_are_the_unpaired(tmp_path: P
     assert len(seen) > 6
 
 
+def test_a_patient_whose_slices_are_no_pairs_is_one_of_the_unpaired(tmp_path: Path) -> None:
+    data = draw_dataset(tmp_path, slices=6, patients=4)
+    mr, ct = data.slices("mr", "train"), data.slices("ct", "train")
+    fewer = replace(ct.entries[1], slices=5), ct.pixels[1][:5], ct.heads[1][:5]  # of p1, one is missing
+    entries, pixels, heads = ((*all_[:1], one, *all_[2:]) for all_, one in zip(vars(ct).values(), fewer, strict=True))
+    ct = Slices(entries, pixels, heads)
+    assert [[e.patient for e in slices.entries] for slices in without_pairs(mr, ct)] == [["p1"], ["p1"]]
+
+
 def test_where_every_patient_is_a_pair_all_are_unpaired_too(data: Dataset) -> None:
     mr, ct = data.slices("mr", "train"), data.slices("ct", "train")
     assert [len(slices) for slices in without_pairs(mr, ct)] == [len(mr), len(ct)]

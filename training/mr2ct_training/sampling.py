@@ -96,7 +96,7 @@ class AnchorSampler:
 
 def without_pairs(mr: Slices, ct: Slices) -> tuple[Slices, Slices]:
     """The slices of patients that AnchorSampler does not show; all of a modality's where that would leave none."""
-    paired = {e.patient for e in mr.entries} & {e.patient for e in ct.entries if e.registration is not None}
+    paired = {mr.entries[mr.place(one)[0]].patient for one, _ in aligned_pairs(mr, ct)}
     others = [slices.of([e.patient not in paired for e in slices.entries]) for slices in (mr, ct)]
     return others[0] if len(others[0]) else mr, others[1] if len(others[1]) else ct
 
