@@ -2,6 +2,7 @@
 
     Mr2ctError
     ├── VolumeError   the input volume cannot be used            exit code 3
+    │   └── RefusedError   the gate: not what the model was trained on   exit code 7
     ├── ModelError    the model folder cannot be trusted         exit code 4
     ├── DeviceError   the named device or engine is not there    exit code 5
     └── OutputError   the result could not be written            exit code 6
@@ -20,6 +21,12 @@ class VolumeError(Mr2ctError, ValueError):
     """The input volume is damaged, of the wrong kind, or has no usable head in it."""
 
     exit_code = 3
+
+
+class RefusedError(VolumeError):
+    """The gate refuses the volume: it is far from what the model was trained on, and --force was not given."""
+
+    exit_code = 7
 
 
 class ModelError(Mr2ctError, ValueError):

@@ -1,0 +1,1 @@
+"""The DICOM node: MR series come in over the network, CT series go out, none lost and none twice."""
