@@ -4,6 +4,7 @@
 <key>.json      the facts that key is made of, the plan's sha256 and size, how it was built
 <hash>.timings  TensorRT's timing cache of a flavour, version and GPU
 <hash>.kernels  what TensorRT-RTX compiled of an engine on a GPU (kept_kernels.py)
+<hash>.graph    what OpenVINO compiled for this CPU (openvino_kept.py)
 <hash>.certificate  that an engine was proved equal to PyTorch on this machine (machine_certificate.py)
 .lock           held while one is built: of two builds on a GPU at once, each would spoil the other's timings
 """
@@ -27,9 +28,9 @@ from mr2ct.tensorrt_builder import Built
 from mr2ct.writing import whole_or_not_at_all
 
 VARIABLE = "MR2CT_CACHE"
-TIMINGS, KERNELS, CERTIFICATE, LOCK = ".timings", ".kernels", ".certificate", ".lock"
+TIMINGS, KERNELS, GRAPH, CERTIFICATE, LOCK = ".timings", ".kernels", ".graph", ".certificate", ".lock"
 OURS = re.compile(
-    r"\.?[0-9a-f]{64}\..*(json|plan|timings|kernels|certificate|partial)"
+    r"\.?[0-9a-f]{64}\..*(json|plan|timings|kernels|graph|certificate|partial)"
 )  # nothing else in the folder is touched
 
 
@@ -109,7 +110,7 @@ class EngineCache:
         try:
             with locked(self.folder / LOCK, lambda: None):
                 engines = len(list(self._files(PLAN)))
-                for ending in (ABOUT, PLAN, TIMINGS, KERNELS, CERTIFICATE):
+                for ending in (ABOUT, PLAN, TIMINGS, KERNELS, GRAPH, CERTIFICATE):
                     for file in self._files(ending):
                         file.unlink()
                 for left in self._files(".partial"):  # of a process that was killed while it wrote

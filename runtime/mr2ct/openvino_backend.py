@@ -7,7 +7,6 @@ takes 0.05 of 0.43 HU away and a fifth to a third more time (benchmarks/LOG.md).
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,21 +17,16 @@ from numpy.typing import NDArray
 from mr2ct.cpu import BF16, this_cpu
 from mr2ct.errors import DeviceError, ModelError
 from mr2ct.model import Model
-from mr2ct.openvino_first_convolution import in_parts, read_in_parts
-from mr2ct.openvino_graph import FLOAT, fingerprint, read_graph
-from mr2ct.openvino_last_convolution import split_convolutions_to_one_channel
+from mr2ct.openvino_compiling import DEVICE, compiled
+from mr2ct.openvino_first_convolution import in_parts
 from mr2ct.openvino_library import openvino
 from mr2ct.slabs import allowed_threads
-from mr2ct.stoppable import run_stoppable
 
-DEVICE = "CPU"
 PRECISIONS = ("fp32", "bf16", "int8")
 # LATENCY: all cores on one slice. THROUGHPUT: several slices at once, on some cores each.
 # On two AMX cores they differ by less than the noise: bf16 0.18 and 0.16, int8 0.15 and 0.15 s a slice.
 HINT = "LATENCY"
 BATCHES_AHEAD = 4  # times the slices at once: in a batch of so many, cores wait at its end only
-# No compiled graph is kept on disk: it would save 0.1 s of 1.2 (bf16 compiles in 0.2 s and loads in 0.1, fp32 in 0.4
-# and 0.2), and its weights would be none that the card's sha256 speaks for.
 
 _BORING = ("Exception from ", "Check '", "FrontEnd API failed", "Summary:", "To facilitate ")
 
@@ -62,19 +56,13 @@ class OpenvinoBackend:
         settings = {"PERFORMANCE_HINT": HINT, "INFERENCE_PRECISION_HINT": rounding}
         if threads is not None:
             settings["INFERENCE_NUM_THREADS"] = str(allowed_threads(threads, say))
-        content = model.read(file)
         try:
-            graph = run_stoppable(lambda: read_graph(content, exact_norms=precision == "fp32"), lambda: None)
-            _refuse_foreign(graph, model, file)
-            graph.reshape([1, 1, model.card.slices.rows, model.card.slices.columns])
-            in_three = read_in_parts(graph) if rounding == "bf16" else None
-            self._in_parts, graph = in_three is not None, in_three or graph
-            if rounding == "f32":
-                split_convolutions_to_one_channel(graph)
-            made_of = f"{model.card.files[file].sha256} {rounding} {fingerprint(graph)}"
-            compiled = core.compile_model(graph, DEVICE, settings)
-            at_once = int(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
-            self._requests = [compiled.create_infer_request() for _ in range(at_once)]
+            ready = compiled(
+                core, model, file, precision=precision, rounding=rounding, settings=settings, say=say
+            )  # fmt: skip
+            self._in_parts = ready.what.in_parts
+            at_once = int(ready.graph.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
+            self._requests = [ready.graph.create_infer_request() for _ in range(at_once)]
         except ModelError:
             raise
         except Exception as error:  # OpenVINO has no base exception of its own
@@ -82,7 +70,7 @@ class OpenvinoBackend:
         self._max_batch = model.card.max_batch
         self.batch = min(1 if at_once == 1 else BATCHES_AHEAD * at_once, self._max_batch)
         told = {"fp32": "fp32", "bf16": "bf16", "int8": "int8 and bf16" if bf16 else "int8 and fp32"}[precision]
-        self.made_of = hashlib.sha256(made_of.encode()).hexdigest()  # see mr2ct.opening.Opened
+        self.made_of = ready.what.made_of  # see mr2ct.opening.Opened
         self.description = f"OpenVINO {_version()}, CPU, {told}"
 
     def run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -126,27 +114,6 @@ def _taken(request: openvino.InferRequest) -> NDArray[np.float32]:
     request.wait()
     result: NDArray[np.float32] = request.get_output_tensor().data[0]
     return result
-
-
-def _refuse_foreign(graph: openvino.Model, model: Model, file: str) -> None:
-    """Raise ModelError unless the graph's input and output are what the card promises."""
-    card = model.card
-    shape = [1, card.slices.rows, card.slices.columns]
-    for kind, found, name in (("input", graph.inputs, card.input_name), ("output", graph.outputs, card.output_name)):
-        if len(found) != 1 or name not in found[0].names or not _fits(found[0], shape, card.max_batch):
-            told = ", ".join(
-                f"{'/'.join(sorted(end.names))} {end.element_type.get_type_name()} {end.partial_shape}" for end in found
-            )
-            raise ModelError(f"{model.folder / file}: {kind} {told} is not the card's {name}, float, batch x {shape}")
-
-
-def _fits(end: openvino.Output, shape: list[int], max_batch: int) -> bool:
-    """Whether an input or output is float32, of this shape less the batch, and takes every batch up to max_batch."""
-    found = end.partial_shape
-    if end.element_type != FLOAT or found.rank.is_dynamic or len(found) != 1 + len(shape):
-        return False
-    sizes = [-1 if size.is_dynamic else size.get_length() for size in found]
-    return sizes[1:] == shape and (sizes[0] == -1 or sizes[0] == max_batch == 1)
 
 
 def _version() -> str:

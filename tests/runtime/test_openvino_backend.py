@@ -14,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from mr2ct import openvino_backend
+from mr2ct import openvino_backend, openvino_compiling
 from mr2ct.cpu import Cpu, this_cpu
 from mr2ct.errors import DeviceError, ModelError
 from mr2ct.model import Model, graph_file
@@ -270,12 +270,13 @@ def test_the_description_tells_engine_version_device_and_precision(
 
 
 def test_what_it_is_made_of_depends_on_the_file_and_on_what_was_done_to_its_graph(
-    identity_model: Model, smoothing: Model, monkeypatch: pytest.MonkeyPatch
+    identity_model: Model, smoothing: Model, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     made_of = opened(smoothing).made_of
     assert made_of == opened(smoothing).made_of
     assert made_of not in (opened(identity_model).made_of, smoothing.card.files[FILE].sha256)
-    monkeypatch.setattr(openvino_backend, "fingerprint", lambda _: "of a graph that was rewritten otherwise")
+    monkeypatch.setenv("MR2CT_CACHE", str(tmp_path))
+    monkeypatch.setattr(openvino_compiling, "fingerprint", lambda _: "of a graph that was rewritten otherwise")
     assert opened(smoothing).made_of != made_of
 
 
@@ -323,17 +324,9 @@ def test_fewer_threads_than_one_are_an_error(threads: int, identity_model: Model
 def test_as_many_threads_compute_as_were_asked_for(threads: int, smoothing: Model) -> None:
     if threads > len(os.sched_getaffinity(0)):
         pytest.skip(f"this machine lends no {threads} cores")
-    asked: list[Any] = []
-    compile_model = openvino.Core.compile_model
-
-    def compiled(core: Any, *arguments: Any) -> Any:
-        asked.append(compile_model(core, *arguments))
-        return asked[-1]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(openvino.Core, "compile_model", compiled)
-        opened(smoothing, threads=threads)
-    assert asked[0].get_property("INFERENCE_NUM_THREADS") == threads
+    for _ in ("compiled", "as it was kept"):
+        request = opened(smoothing, threads=threads)._requests[0]
+        assert request.get_compiled_model().get_property("INFERENCE_NUM_THREADS") == threads
 
 
 def test_bf16_is_there_where_openvino_and_the_cpu_have_it_and_not_where_it_would_be_emulated(
