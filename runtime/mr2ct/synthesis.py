@@ -8,15 +8,26 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from mr2ct.card import Card
 from mr2ct.choosing import Choice, choose_backend
 from mr2ct.errors import DeviceError
-from mr2ct.head import head_mask
+from mr2ct.grid import Grid
+from mr2ct.head import Mask, head_mask
 from mr2ct.intensity import AIR_HU, mr_limits, to_ct, to_hu, to_network
 from mr2ct.modality import refuse_ct
 from mr2ct.model import Model
 from mr2ct.model_grid import from_model_grid, place, to_model_grid
 from mr2ct.stages import Stages
 from mr2ct.volume import Volume
+
+
+@dataclass(frozen=True)
+class NetworkSlices:
+    """What the network saw and answered: (n, rows, columns) float32 in [-1, 1], both on this grid."""
+
+    mr: NDArray[np.float32]
+    ct: NDArray[np.float32]
+    grid: Grid
 
 
 @dataclass(frozen=True)
@@ -28,7 +39,7 @@ class SyntheticCT:
     beyond: mm of head that the model could not see and that is written as air, by side.
     mr_limits: the MR values the network saw as -1 and 1.
     slices: how many went through the engine.  skipped: how many did not, for they hold no head.
-    choice: which engine, and why.  seconds: by stage.
+    choice: which engine, and why.  seconds: by stage.  network: where it was to be kept.
     """
 
     volume: Volume
@@ -39,6 +50,49 @@ class SyntheticCT:
     skipped: int
     choice: Choice
     seconds: dict[str, float]
+    network: NetworkSlices | None = None
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """An MR as the network takes it.
+
+    head: (k, j, i) bool.  limits: the MR values that are -1 and 1.  grid: of the slices.  slices: (n, rows, columns)
+    float32 in [-1, 1].  skipped, beyond, seconds: see SyntheticCT.
+    """
+
+    head: Mask
+    limits: tuple[float, float]
+    grid: Grid
+    slices: NDArray[np.float32]
+    skipped: int
+    beyond: dict[str, float]
+    seconds: dict[str, float]
+
+
+def prepare(
+    mr: Volume, card: Card, *, skip_air: bool = True, check: Callable[[Volume, Mask], None] | None = None
+) -> Prepared:
+    """Find the head in an MR and make the model's slices of it; no engine is needed for that.
+
+    skip_air: leave out slices that no head voxel is made from; the CT is the same.  check: called with the MR and its
+    head, (k, j, i) bool, before anything else is made of them; what it raises ends the run.
+    Raises VolumeError when the MR cannot be used.
+    """
+    stages = Stages()
+    with stages("mask"):
+        refuse_ct(mr)
+        head = head_mask(mr)
+    if check is not None:
+        with stages("gate"):
+            check(mr, head)
+    with stages("grid"):
+        limits = mr_limits(card.mr_window, mr.voxels, head)
+        placement = place(mr.grid, head, card.slices)
+        seen = placement.grid.slab(placement.slices) if skip_air else placement.grid
+        slices = to_network(to_model_grid(mr, seen, outside=limits[0]), limits)
+    skipped = placement.grid.size[2] - len(slices)
+    return Prepared(head, limits, seen, slices, skipped, placement.beyond, stages.seconds)
 
 
 def synthesize(
@@ -46,14 +100,17 @@ def synthesize(
     model: Model,
     choice: Choice | None = None,
     *,
+    prepared: Prepared | None = None,
     batch: int | None = None,
     skip_air: bool = True,
+    keep_network: bool = False,
     on_slices: Callable[[int, int], None] | None = None,
 ) -> SyntheticCT:
     """Make a synthetic CT from an MR of a head, on the MR's own grid.
 
-    mr: T1-weighted, any orientation and spacing.  choice: the engine, None for choose_backend(model).  batch: slices a
-    call of it, None for its own.  skip_air: leave out slices that no head voxel is made from; the CT is the same.
+    mr: T1-weighted, any orientation and spacing.  choice: the engine, None for choose_backend(model).  prepared: what
+    prepare made of this MR for this model, None to do that now.  batch: slices a call of the engine, None for its own.
+    skip_air: see prepare.  keep_network: keep what the network saw and answered, as the cycle check needs it.
     on_slices(done, all): called after each call.
     Raises VolumeError when the MR cannot be used, DeviceError when the engine fails, ModelError from choose_backend.
     """
@@ -63,23 +120,23 @@ def synthesize(
         with stages("load"):
             opened = choose_backend(model)
         with opened:
-            result = synthesize(mr, model, opened, batch=batch, skip_air=skip_air, on_slices=on_slices)
+            result = synthesize(
+                mr, model, opened, prepared=prepared, batch=batch, skip_air=skip_air, keep_network=keep_network,
+                on_slices=on_slices,
+            )  # fmt: skip
         return replace(result, seconds={**stages.seconds, **result.seconds})
-    with stages("mask"):
-        refuse_ct(mr)
-        head = head_mask(mr)
-    with stages("grid"):
-        limits = mr_limits(card.mr_window, mr.voxels, head)
-        placement = place(mr.grid, head, card.slices)
-        seen = placement.grid.slab(placement.slices) if skip_air else placement.grid
-        slices = to_network(to_model_grid(mr, seen, outside=limits[0]), limits)
+    if prepared is None:
+        prepared = prepare(mr, card, skip_air=skip_air)
     with stages("engine"):
-        output = _through(choice, slices, batch, card.max_batch, on_slices)
+        output = _through(choice, prepared.slices, batch, card.max_batch, on_slices)
     with stages("back"):
-        hu = from_model_grid(to_hu(output, card.ct_window_hu), seen, mr.grid, outside=AIR_HU)
-        ct = Volume(to_ct(hu, head), mr.grid, mr.header)
-    skipped = placement.grid.size[2] - len(slices)
-    return SyntheticCT(ct, head, placement.beyond, limits, len(slices), skipped, choice, stages.seconds)
+        hu = from_model_grid(to_hu(output, card.ct_window_hu), prepared.grid, mr.grid, outside=AIR_HU)
+        ct = Volume(to_ct(hu, prepared.head), mr.grid, mr.header)
+    return SyntheticCT(
+        ct, prepared.head, prepared.beyond, prepared.limits, len(prepared.slices), prepared.skipped, choice,
+        {**prepared.seconds, **stages.seconds},
+        NetworkSlices(prepared.slices, output, prepared.grid) if keep_network else None,
+    )  # fmt: skip
 
 
 def _through(
