@@ -1,0 +1,96 @@
+"""What the MR says of its patient and study, byte for byte.
+
+Text is not decoded on the way: with the MR's SpecificCharacterSet beside it, it reads in the CT as it reads in the MR,
+whatever that character set is and whether or not the text keeps to it. Systems that compare names byte by byte see one
+patient.
+"""
+
+from __future__ import annotations
+
+import struct
+
+from pydicom.datadict import dictionary_VR
+from pydicom.dataelem import DataElement, RawDataElement, convert_raw_data_element
+from pydicom.dataset import Dataset
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_data_element
+from pydicom.multival import MultiValue
+from pydicom.tag import BaseTag
+from pydicom.valuerep import CUSTOMIZABLE_CHARSET_VR, EXPLICIT_VR_LENGTH_32, STR_VR, VR, PersonName
+
+from mr2ct.dicom.ct_text import one_line
+from mr2ct.errors import VolumeError
+
+REPLACED = "\ufffd"  # what a decoder puts where bytes were no text
+ITEM = b"\xfe\xff\x00\xe0"  # (FFFE,E000), little endian; PS3.5, 7.5
+
+CharacterSet = str | list[str] | None  # a value of SpecificCharacterSet (0008,0005), None where there is none
+
+
+def encoded(element: DataElement | RawDataElement, charset: CharacterSet = None) -> bytes:
+    """An element in explicit VR little endian. charset: of its text; text without one is ASCII."""
+    buffer = DicomBytesIO()
+    buffer.is_little_endian, buffer.is_implicit_VR = True, False
+    write_data_element(buffer, element, charset)
+    return buffer.getvalue()
+
+
+def verbatim(header: Dataset, tag: BaseTag, charset: CharacterSet) -> bytes:
+    """The element of that tag, which the header has, in explicit VR little endian. charset: the header's.
+
+    Of a sequence without the private elements in its items. Raises VolumeError for text that was decoded before this
+    and lost something by that.
+    """
+    element = header.get_item(tag)
+    vr = dictionary_VR(tag) if element.VR in (None, VR.UN) else str(element.VR)
+    if isinstance(element, RawDataElement) and vr in STR_VR:
+        return _of_bytes(tag, vr, element.value or b"")
+    element = header[tag]
+    if vr == VR.SQ:
+        return sequence(tag, [_item(item, charset) for item in element.value or ()])
+    names = [value for value in _values(element) if isinstance(value, PersonName) and value.original_string is not None]
+    if vr == VR.PN and len(names) == element.VM:
+        return _of_bytes(tag, vr, b"\\".join(name.original_string for name in names))
+    content = encoded(element, charset)
+    if vr in CUSTOMIZABLE_CHARSET_VR and not _says(content, element, charset):
+        raise VolumeError(
+            f"series {one_line(header.get('SeriesInstanceUID', ''))}: {element.keyword} cannot be read in the "
+            f"character set {one_line(charset)}; correct SpecificCharacterSet (0008,0005) and send the series again"
+        )
+    return content
+
+
+def sequence(tag: BaseTag, items: list[dict[int, bytes]]) -> bytes:
+    """A sequence of items, each its encoded elements by tag, with lengths and not with delimiters (PS3.5, 7.5)."""
+    contents = [b"".join(item[tag] for tag in sorted(item)) for item in items]
+    return _of_bytes(tag, VR.SQ, b"".join(ITEM + struct.pack("<L", len(one)) + one for one in contents))
+
+
+def _item(item: Dataset, charset: CharacterSet) -> dict[int, bytes]:
+    own = item.get("SpecificCharacterSet", charset)
+    return {tag: verbatim(item, tag, own) for tag in sorted(item.keys()) if not tag.is_private}
+
+
+def _of_bytes(tag: BaseTag, vr: str, value: bytes) -> bytes:
+    """The element of a value that is bytes already; an odd one is padded (PS3.5, 6.2)."""
+    if len(value) % 2:
+        value += b"\0" if vr == VR.UI else b" "
+    return encoded(_raw(tag, vr, value))
+
+
+def _raw(tag: BaseTag, vr: str, value: bytes) -> RawDataElement:
+    return RawDataElement(tag, vr, len(value), value, 0, False, True)
+
+
+def _says(content: bytes, element: DataElement, charset: CharacterSet) -> bool:
+    """Whether the bytes of a text element decode to its value again, and nothing was replaced in it before."""
+    head = 12 if element.VR in EXPLICIT_VR_LENGTH_32 else 8
+    again = convert_raw_data_element(_raw(element.tag, str(element.VR), content[head:]), encoding=charset)
+    texts = [str(value).rstrip("\0 ") for value in _values(element)]
+    return texts == [str(value).rstrip("\0 ") for value in _values(again)] and REPLACED not in "".join(texts)
+
+
+def _values(element: DataElement) -> list[object]:
+    if element.is_empty:
+        return []
+    return list(element.value) if isinstance(element.value, MultiValue | list) else [element.value]
