@@ -10,7 +10,7 @@ from mr2ct.dicom.ct_sources import contributing_equipment, maker, references
 from mr2ct.dicom.ct_text import derivation_description, image_comments, one_line, series_description
 from mr2ct.dicom.decimal_string import decimal_string
 from mr2ct.dicom.series import MrSeries
-from mr2ct.dicom.verbatim import encoded, verbatim
+from mr2ct.dicom.verbatim import encoded, plain, verbatim
 from mr2ct.errors import VolumeError
 from mr2ct.grid import Grid
 from mr2ct.provenance import Provenance
@@ -60,9 +60,9 @@ CANNOT_DO_WITHOUT = {
 
 def refuse_incomplete(series: MrSeries) -> None:
     """Raise VolumeError where the MR's headers lack what no CT of that patient can do without."""
-    name = f"series {one_line(series.header.get('SeriesInstanceUID', ''))}"
+    name = f"series {one_line(plain(series.header, 'SeriesInstanceUID'))}"
     for keyword, why in CANNOT_DO_WITHOUT.items():
-        values = {str(header.get(keyword) or "") for header in series.headers}
+        values = {plain(header, keyword) for header in series.headers}
         if values == {""}:
             raise VolumeError(
                 f"{name}: {keyword} is missing, and {why}; send the series as the scanner wrote it, or write the CT "
@@ -88,13 +88,11 @@ def shared_attributes(series: MrSeries, provenance: Provenance, grid: Grid, *, s
     for keyword in MUST_BE_THERE:
         setattr(own, keyword, None)
     elements: dict[int, bytes] = {element.tag: encoded(element) for element in own}
-    header = series.header
-    charset = header.get("SpecificCharacterSet")
     for keyword in COPIED:
-        tag = Tag(keyword)
-        if tag in header:
-            elements[tag] = verbatim(header, tag, charset)
-    elements[Tag("ContributingEquipmentSequence")] = contributing_equipment(header, provenance, charset)
+        copied = verbatim(series.header, keyword)
+        if copied is not None:
+            elements[Tag(keyword)] = copied
+    elements[Tag("ContributingEquipmentSequence")] = contributing_equipment(series.header, provenance)
     return elements
 
 
@@ -131,10 +129,8 @@ def _image(provenance: Provenance, grid: Grid) -> Dataset:
 
 def _series_number(header: Dataset) -> int:
     """The MR's own and SERIES_NUMBER, or that alone where the MR has none, or one that is no number."""
-    element = header.get_item("SeriesNumber")
-    value = None if element is None else element.value
     try:
-        number = SERIES_NUMBER + int(value.decode("ascii", "replace") if isinstance(value, bytes) else str(value))
+        number = SERIES_NUMBER + int(plain(header, "SeriesNumber"))
     except ValueError:
         return SERIES_NUMBER
     return number if abs(number) <= LARGEST_INTEGER_STRING else SERIES_NUMBER

@@ -70,14 +70,15 @@ def whole_folder(folder: Path, *, overwrite: bool) -> Iterator[Path]:
             if fill:
                 _fill(new, target, holder)
             else:
-                _replace(new, target, old, folder)
+                _replace(new, target, old, folder, overwrite=overwrite)
         except OSError as error:
             if isinstance(error, OutputError):
                 raise
             raise OutputError(f"{folder}: not written: {error.strerror or error}") from error
     finally:
+        replaced = not new.exists()
         shutil.rmtree(new, ignore_errors=True)
-        if not old.exists():  # else the series that was there could not be put back: it stays where it can be found
+        if replaced or not old.exists():  # else what was there could not be put back: it stays where it can be found
             shutil.rmtree(holder, ignore_errors=True)
 
 
@@ -96,20 +97,26 @@ def _fill(new: Path, target: Path, holder: Path) -> None:
         raise
 
 
-def _replace(new: Path, target: Path, old: Path, folder: Path) -> None:
-    """Rename new to target; what is there goes aside, is looked at where nobody adds to it, and is deleted last."""
+def _replace(new: Path, target: Path, old: Path, folder: Path, *, overwrite: bool) -> None:
+    """Rename new to target; what is there goes aside to old, and is looked at where nobody adds to it."""
     try:
-        if target.exists():
+        if overwrite and target.exists():
             os.rename(target, old)
             stranger = _stranger(old)
             if stranger is not None:
                 raise OutputError(_not_ours(folder, stranger))
         os.rename(new, target)
     except BaseException:
-        if old.exists():
-            os.rename(old, target)
+        if old.exists() and new.exists():
+            _put_back(old, target, folder)
         raise
-    shutil.rmtree(old, ignore_errors=True)
+
+
+def _put_back(old: Path, target: Path, folder: Path) -> None:
+    try:
+        os.rename(old, target)
+    except OSError as error:  # another program took its place in these microseconds
+        raise OutputError(f"{folder}: not written, and what was there is in {old} now: {error.strerror}") from error
 
 
 def _stranger(folder: Path) -> str | None:

@@ -9,7 +9,7 @@ from pydicom.uid import UID
 import mr2ct
 from mr2ct.dicom.ct_text import one_line, shortened
 from mr2ct.dicom.series import MrSeries
-from mr2ct.dicom.verbatim import CharacterSet, encoded, sequence, verbatim
+from mr2ct.dicom.verbatim import encoded, plain, sequence, verbatim
 from mr2ct.provenance import Provenance
 
 # (code, meaning) of DICOM's own scheme, DCM; PS3.16, CID 7202 and CID 7005
@@ -41,19 +41,19 @@ def references(series: MrSeries) -> Dataset:
         sources.append(source)
         instances.append(instance)
     of_series, own = Dataset(), Dataset()
-    of_series.SeriesInstanceUID = series.header.SeriesInstanceUID
+    of_series.SeriesInstanceUID = UID(plain(series.header, "SeriesInstanceUID"))
     of_series.ReferencedInstanceSequence = instances
     own.SourceImageSequence, own.ReferencedSeriesSequence = sources, [of_series]
     return own
 
 
-def contributing_equipment(header: Dataset, provenance: Provenance, charset: CharacterSet) -> bytes:
+def contributing_equipment(header: Dataset, provenance: Provenance) -> bytes:
     """ContributingEquipmentSequence (PS3.3, C.12.1.1.5), encoded: the scanner, in its own text, and mr2ct.
 
     A scanner whose manufacturer is not known is left out, since an item must name one.
     """
     scanner: dict[int, bytes] = {
-        Tag(keyword): verbatim(header, Tag(keyword), charset) for keyword in SCANNER if keyword in header
+        Tag(keyword): copied for keyword in SCANNER if (copied := verbatim(header, keyword)) is not None
     }
     items: list[dict[int, bytes]] = []
     if len(scanner.get(Tag("Manufacturer"), b"")) > 8:  # more than tag, VR and length

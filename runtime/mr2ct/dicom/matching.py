@@ -9,6 +9,7 @@ import numpy as np
 from mr2ct.dicom.axial import nearest
 from mr2ct.dicom.ct_text import one_line
 from mr2ct.dicom.series import MrSeries
+from mr2ct.dicom.verbatim import plain
 from mr2ct.errors import VolumeError
 from mr2ct.grid import Grid
 from mr2ct.volume import Volume
@@ -25,7 +26,7 @@ def refuse_another_place(volume: Volume, series: MrSeries) -> None:
     """
     theirs = series.volume.grid
     mine = nearest(volume.grid, theirs.axes, handed=False).grid(volume.grid)
-    name = f"series {one_line(series.header.get('SeriesInstanceUID', ''))}"
+    name = f"series {one_line(plain(series.header, 'SeriesInstanceUID'))}"
     if mine.size != theirs.size:
         raise VolumeError(
             f"the volume is not the one of {name}: {_size(mine)} voxels along the axes of the series, which has "

@@ -2,20 +2,21 @@
 
 Text is not decoded on the way: with the MR's SpecificCharacterSet beside it, it reads in the CT as it reads in the MR,
 whatever that character set is and whether or not the text keeps to it. Systems that compare names byte by byte see one
-patient.
+patient. The MR's headers stay as they are: pydicom's `header[tag]` would decode the element in its place.
 """
 
 from __future__ import annotations
 
 import struct
 
+from pydicom.charset import convert_encodings
 from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import DataElement, RawDataElement, convert_raw_data_element
 from pydicom.dataset import Dataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_data_element
 from pydicom.multival import MultiValue
-from pydicom.tag import BaseTag
+from pydicom.tag import BaseTag, Tag
 from pydicom.valuerep import CUSTOMIZABLE_CHARSET_VR, EXPLICIT_VR_LENGTH_32, STR_VR, VR, PersonName
 
 from mr2ct.dicom.ct_text import one_line
@@ -24,10 +25,10 @@ from mr2ct.errors import VolumeError
 REPLACED = "\ufffd"  # what a decoder puts where bytes were no text
 ITEM = b"\xfe\xff\x00\xe0"  # (FFFE,E000), little endian; PS3.5, 7.5
 
-CharacterSet = str | list[str] | None  # a value of SpecificCharacterSet (0008,0005), None where there is none
+CharacterSet = list[str]  # the values of SpecificCharacterSet (0008,0005), none where there is none
 
 
-def encoded(element: DataElement | RawDataElement, charset: CharacterSet = None) -> bytes:
+def encoded(element: DataElement | RawDataElement, charset: CharacterSet | None = None) -> bytes:
     """An element in explicit VR little endian. charset: of its text; text without one is ASCII."""
     buffer = DicomBytesIO()
     buffer.is_little_endian, buffer.is_implicit_VR = True, False
@@ -35,29 +36,38 @@ def encoded(element: DataElement | RawDataElement, charset: CharacterSet = None)
     return buffer.getvalue()
 
 
-def verbatim(header: Dataset, tag: BaseTag, charset: CharacterSet) -> bytes:
-    """The element of that tag, which the header has, in explicit VR little endian. charset: the header's.
+def plain(header: Dataset, keyword: str) -> str:
+    """An element that is ASCII: a UID, a code string, a number. "" where there is none."""
+    if keyword not in header:
+        return ""
+    value = header.get_item(keyword).value
+    if isinstance(value, bytes):
+        return value.decode("ascii", "replace").strip(" \0")
+    return "\\".join(map(str, value)) if isinstance(value, MultiValue | list) else str(value or "")
+
+
+def character_set(header: Dataset, outer: CharacterSet | None = None) -> CharacterSet:
+    """The header's own; of an item of a sequence that has none, the outer data set's."""
+    if "SpecificCharacterSet" not in header:
+        return outer or []
+    return [name.strip() for name in plain(header, "SpecificCharacterSet").split("\\")]
+
+
+def verbatim(header: Dataset, keyword: str) -> bytes | None:
+    """The element of that keyword, in explicit VR little endian; None where the header has none.
 
     Of a sequence without the private elements in its items. Raises VolumeError for text that was decoded before this
     and lost something by that.
     """
-    element = header.get_item(tag)
-    vr = dictionary_VR(tag) if element.VR in (None, VR.UN) else str(element.VR)
-    if isinstance(element, RawDataElement) and vr in STR_VR:
-        return _of_bytes(tag, vr, element.value or b"")
-    element = header[tag]
-    if vr == VR.SQ:
-        return sequence(tag, [_item(item, charset) for item in element.value or ()])
-    names = [value for value in _values(element) if isinstance(value, PersonName) and value.original_string is not None]
-    if vr == VR.PN and len(names) == element.VM:
-        return _of_bytes(tag, vr, b"\\".join(name.original_string for name in names))
-    content = encoded(element, charset)
-    if vr in CUSTOMIZABLE_CHARSET_VR and not _says(content, element, charset):
+    if keyword not in header:
+        return None
+    try:
+        return _element(header, Tag(keyword), character_set(header))
+    except UnicodeError as error:
         raise VolumeError(
-            f"series {one_line(header.get('SeriesInstanceUID', ''))}: {element.keyword} cannot be read in the "
-            f"character set {one_line(charset)}; correct SpecificCharacterSet (0008,0005) and send the series again"
-        )
-    return content
+            f"series {one_line(plain(header, 'SeriesInstanceUID'))}: {keyword} is no text of the character set that it "
+            "is said to be of; correct SpecificCharacterSet (0008,0005) and send the series again"
+        ) from error
 
 
 def sequence(tag: BaseTag, items: list[dict[int, bytes]]) -> bytes:
@@ -66,9 +76,27 @@ def sequence(tag: BaseTag, items: list[dict[int, bytes]]) -> bytes:
     return _of_bytes(tag, VR.SQ, b"".join(ITEM + struct.pack("<L", len(one)) + one for one in contents))
 
 
-def _item(item: Dataset, charset: CharacterSet) -> dict[int, bytes]:
-    own = item.get("SpecificCharacterSet", charset)
-    return {tag: verbatim(item, tag, own) for tag in sorted(item.keys()) if not tag.is_private}
+def _element(header: Dataset, tag: BaseTag, charset: CharacterSet) -> bytes:
+    element = header.get_item(tag)
+    vr = dictionary_VR(tag) if element.VR in (None, VR.UN) else str(element.VR)
+    if isinstance(element, RawDataElement):
+        if vr in STR_VR:
+            return _of_bytes(tag, vr, element.value or b"")
+        element = convert_raw_data_element(element, encoding=charset, ds=header)
+    if vr == VR.SQ:
+        return sequence(tag, [_item(item, charset) for item in element.value or ()])
+    names = [value for value in _values(element) if isinstance(value, PersonName) and value.original_string is not None]
+    if vr == VR.PN and len(names) == element.VM:  # pydicom keeps the bytes of a name
+        return _of_bytes(tag, vr, b"\\".join(name.original_string for name in names))
+    content = encoded(element, charset)
+    if vr in CUSTOMIZABLE_CHARSET_VR and not _says(content, element, charset):
+        raise UnicodeError
+    return content
+
+
+def _item(item: Dataset, outer: CharacterSet) -> dict[int, bytes]:
+    charset = character_set(item, outer)
+    return {tag: _element(item, tag, charset) for tag in sorted(item.keys()) if not tag.is_private}
 
 
 def _of_bytes(tag: BaseTag, vr: str, value: bytes) -> bytes:
@@ -84,8 +112,8 @@ def _raw(tag: BaseTag, vr: str, value: bytes) -> RawDataElement:
 
 def _says(content: bytes, element: DataElement, charset: CharacterSet) -> bool:
     """Whether the bytes of a text element decode to its value again, and nothing was replaced in it before."""
-    head = 12 if element.VR in EXPLICIT_VR_LENGTH_32 else 8
-    again = convert_raw_data_element(_raw(element.tag, str(element.VR), content[head:]), encoding=charset)
+    raw = _raw(element.tag, str(element.VR), content[12 if element.VR in EXPLICIT_VR_LENGTH_32 else 8 :])
+    again = convert_raw_data_element(raw, encoding=convert_encodings(charset))
     texts = [str(value).rstrip("\0 ") for value in _values(element)]
     return texts == [str(value).rstrip("\0 ") for value in _values(again)] and REPLACED not in "".join(texts)
 

@@ -108,6 +108,34 @@ def test_overwrite_replaces_a_ct_of_mr2ct_whole(tmp_path: Path, series: MrSeries
     assert sorted(p.name for p in tmp_path.iterdir()) == ["ct", "mr"]
 
 
+def test_two_runs_into_one_new_folder_leave_the_first(tmp_path: Path, series: MrSeries) -> None:
+    with pytest.raises(OutputError, match="not written"), whole_folder(tmp_path / "ct", overwrite=False) as partial:
+        (partial / "IM0001.dcm").write_bytes(b"second")
+        write_ct_series(some_ct(), series, PROVENANCE, tmp_path / "ct")
+    assert len(read_ct(tmp_path / "ct")) == 5
+    assert [p.name for p in tmp_path.iterdir()] == ["ct"]
+
+
+def test_what_cannot_be_put_back_is_kept_and_told(
+    tmp_path: Path, series: MrSeries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_ct_series(some_ct(), series, PROVENANCE, tmp_path / "ct")
+    before, rename = contents(tmp_path / "ct"), os.rename
+
+    def taken(source: Path, target: Path) -> None:
+        rename(source, target)
+        if source == tmp_path / "ct":  # gone aside, and at once another program writes there
+            source.mkdir()
+            (source / "notes.txt").write_bytes(b"late")
+
+    monkeypatch.setattr("mr2ct.dicom.ct_folder.os.rename", taken)
+    with pytest.raises(OutputError, match=r"not written, and what was there is in .*/old now: Directory not empty"):
+        write_ct_series(some_ct(), series, OUTSIDE, tmp_path / "ct", overwrite=True)
+    assert contents(tmp_path / "ct") == {"notes.txt": b"late"}
+    (old,) = tmp_path.glob(".ct.*.partial/old")
+    assert contents(old) == before
+
+
 def test_without_overwrite_a_ct_stays(tmp_path: Path, series: MrSeries) -> None:
     write_ct_series(some_ct(), series, PROVENANCE, tmp_path / "ct")
     assert "--overwrite replaces a CT that mr2ct wrote" in refused(tmp_path / "ct")
@@ -183,7 +211,10 @@ def test_what_comes_into_the_folder_while_the_ct_is_made_is_not_lost(tmp_path: P
         (partial / "notes.txt").write_bytes(b"new")
         (tmp_path / "empty" / "notes.txt").write_bytes(b"late")
     assert contents(tmp_path / "empty") == {"notes.txt": b"late"}
-    with pytest.raises(OutputError, match=r"not written"), whole_folder(tmp_path / "new", overwrite=False) as partial:
+    with (
+        pytest.raises(OutputError, match=r"not written: Directory not empty"),
+        whole_folder(tmp_path / "new", overwrite=False) as partial,
+    ):
         (partial / "notes.txt").write_bytes(b"new")
         (tmp_path / "new").mkdir()
         (tmp_path / "new" / "notes.txt").write_bytes(b"late")
