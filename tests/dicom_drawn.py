@@ -103,18 +103,19 @@ def hu(slices: list[Dataset]) -> NDArray[np.float64]:
 
 
 def positions(slices: list[Dataset]) -> NDArray[np.float64]:
-    """(k, j, i, 3) LPS mm of every voxel, by the equation of PS3.3, C.7.6.2.1.1."""
-    places = []
-    for one in slices:
-        x, y = np.array(one.ImageOrientationPatient, float).reshape(2, 3)
-        between_rows, between_columns = map(float, one.PixelSpacing)
-        j, i = np.mgrid[: one.Rows, : one.Columns]
-        places.append(
-            np.array(one.ImagePositionPatient, float)
-            + i[..., None] * between_columns * x
-            + j[..., None] * between_rows * y
-        )
-    return np.stack(places)
+    """(k, j, i, 3) LPS mm of every voxel."""
+    places = [[[position(one, i, j) for i in range(one.Columns)] for j in range(one.Rows)] for one in slices]
+    return np.array(places)
+
+
+def position(one: Dataset, i: int, j: int) -> NDArray[np.float64]:
+    """(3,) LPS mm of the voxel in column i and row j of a slice, by the equation of PS3.3, C.7.6.2.1.1."""
+    x, y = np.array(one.ImageOrientationPatient, float).reshape(2, 3)
+    between_rows, between_columns = map(float, one.PixelSpacing)
+    place: NDArray[np.float64] = (
+        np.array(one.ImagePositionPatient, float) + i * between_columns * x + j * between_rows * y
+    )
+    return place
 
 
 def voxel_places(volume: Volume) -> NDArray[np.float64]:

@@ -10,7 +10,7 @@ from mr2ct.dicom.ct_sources import contributing_equipment, maker, references
 from mr2ct.dicom.ct_text import derivation_description, image_comments, one_line, series_description
 from mr2ct.dicom.decimal_string import decimal_string
 from mr2ct.dicom.series import MrSeries
-from mr2ct.dicom.verbatim import encoded, plain, verbatim
+from mr2ct.dicom.verbatim import encoded, is_empty, plain, verbatim
 from mr2ct.errors import VolumeError
 from mr2ct.grid import Grid
 from mr2ct.provenance import Provenance
@@ -22,7 +22,7 @@ HU_WINDOW = (40, 400)  # centre, width: of soft tissue
 SERIES_NUMBER = 9000  # and the MR's own: behind the scanner's series, and two MRs' CTs are told apart
 LARGEST_INTEGER_STRING = 2**31 - 1  # PS3.5, table 6.2-1
 
-# Copied from the MR, byte for byte, where it has them; PS3.3, C.7.1.1, C.7.2.1, C.7.2.2, C.7.3.1, C.7.4.1, C.7.6.1.
+# Copied from the MR, byte for byte, where it has a value; PS3.3, C.7.1.1, C.7.2.1, C.7.2.2, C.7.3.1, C.7.4.1, C.7.6.1.
 PATIENT = (
     "PatientName", "PatientID", "IssuerOfPatientID", "IssuerOfPatientIDQualifiersSequence", "TypeOfPatientID",
     "PatientBirthDate", "PatientBirthTime", "PatientBirthDateInAlternativeCalendar", "PatientAlternativeCalendar",
@@ -90,7 +90,7 @@ def shared_attributes(series: MrSeries, provenance: Provenance, grid: Grid, *, s
     elements: dict[int, bytes] = {element.tag: encoded(element) for element in own}
     for keyword in COPIED:
         copied = verbatim(series.header, keyword)
-        if copied is not None:
+        if copied is not None and not is_empty(copied):
             elements[Tag(keyword)] = copied
     elements[Tag("ContributingEquipmentSequence")] = contributing_equipment(series.header, provenance)
     return elements
@@ -100,6 +100,7 @@ def _series_and_equipment(series: MrSeries, provenance: Provenance) -> Dataset:
     """C.7.3.1 General Series and C.7.5.1 General Equipment."""
     own = Dataset()
     own.Modality = "CT"
+    own.BodyPartExamined = "HEAD"  # mr2ct knows no other; with none at all Laterality would have to be there
     own.SeriesNumber = _series_number(series.header)
     own.SeriesDescription = series_description(provenance)
     own.Manufacturer, own.ManufacturerModelName, own.SoftwareVersions = maker(provenance)
@@ -114,7 +115,7 @@ def _image(provenance: Provenance, grid: Grid) -> Dataset:
     own.DerivationDescription = derivation_description(provenance)
     own.ImageComments = image_comments(provenance)
     own.BurnedInAnnotation = "NO"
-    own.LossyImageCompression = "00"  # the MR's own value takes its place
+    own.LossyImageCompression = "00"
     i, j, k = (decimal_string(mm) for mm in grid.spacing)
     own.PixelSpacing = [j, i]  # between rows first
     own.SliceThickness = own.SpacingBetweenSlices = k

@@ -56,7 +56,7 @@ def contributing_equipment(header: Dataset, provenance: Provenance) -> bytes:
         Tag(keyword): copied for keyword in SCANNER if (copied := verbatim(header, keyword)) is not None
     }
     items: list[dict[int, bytes]] = []
-    if len(scanner.get(Tag("Manufacturer"), b"")) > 8:  # more than tag, VR and length
+    if plain(header, "Manufacturer"):
         items.append({**scanner, **_purpose(*ACQUISITION_EQUIPMENT)})
     synthesizer = Dataset()
     synthesizer.Manufacturer, synthesizer.ManufacturerModelName, synthesizer.SoftwareVersions = maker(provenance)

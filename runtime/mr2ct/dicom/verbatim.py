@@ -36,6 +36,11 @@ def encoded(element: DataElement | RawDataElement, charset: CharacterSet | None 
     return buffer.getvalue()
 
 
+def is_empty(element: bytes) -> bool:
+    """Whether an encoded element has no value."""
+    return len(element) == _head_length(element[4:6].decode("ascii"))
+
+
 def plain(header: Dataset, keyword: str) -> str:
     """An element that is ASCII: a UID, a code string, a number. "" where there is none."""
     if keyword not in header:
@@ -112,10 +117,15 @@ def _raw(tag: BaseTag, vr: str, value: bytes) -> RawDataElement:
 
 def _says(content: bytes, element: DataElement, charset: CharacterSet) -> bool:
     """Whether the bytes of a text element decode to its value again, and nothing was replaced in it before."""
-    raw = _raw(element.tag, str(element.VR), content[12 if element.VR in EXPLICIT_VR_LENGTH_32 else 8 :])
+    raw = _raw(element.tag, str(element.VR), content[_head_length(str(element.VR)) :])
     again = convert_raw_data_element(raw, encoding=convert_encodings(charset))
     texts = [str(value).rstrip("\0 ") for value in _values(element)]
     return texts == [str(value).rstrip("\0 ") for value in _values(again)] and REPLACED not in "".join(texts)
+
+
+def _head_length(vr: str) -> int:
+    """Bytes of tag, VR and length; PS3.5, 7.1.2."""
+    return 12 if vr in EXPLICIT_VR_LENGTH_32 else 8
 
 
 def _values(element: DataElement) -> list[object]:
