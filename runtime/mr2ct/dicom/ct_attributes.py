@@ -82,7 +82,6 @@ def shared_attributes(series: MrSeries, provenance: Provenance, grid: Grid, *, s
     """
     own = _series_and_equipment(series, provenance)
     own.update(_image(provenance, grid))
-    own.update(references(series))
     if synthetic:
         own.SyntheticData = "YES"
     for keyword in MUST_BE_THERE:
@@ -92,8 +91,7 @@ def shared_attributes(series: MrSeries, provenance: Provenance, grid: Grid, *, s
         copied = verbatim(series.header, keyword)
         if copied is not None and not is_empty(copied):
             elements[Tag(keyword)] = copied
-    elements[Tag("ContributingEquipmentSequence")] = contributing_equipment(series.header, provenance)
-    return elements
+    return elements | references(series) | contributing_equipment(series.header, provenance)
 
 
 def _series_and_equipment(series: MrSeries, provenance: Provenance) -> Dataset:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 
 from pydicom.charset import convert_encodings
-from pydicom.datadict import dictionary_VR
+from pydicom.datadict import dictionary_has_tag, dictionary_VR
 from pydicom.dataelem import DataElement, RawDataElement, convert_raw_data_element
 from pydicom.dataset import Dataset
 from pydicom.filebase import DicomBytesIO
@@ -75,6 +75,14 @@ def verbatim(header: Dataset, keyword: str) -> bytes | None:
         ) from error
 
 
+def ascii_elements(**values: str) -> dict[int, bytes]:
+    """Elements by keyword as bytes by tag; a UID that breaks DICOM's rules is written as it is."""
+    return {
+        Tag(keyword): _of_bytes(Tag(keyword), dictionary_VR(keyword), value.encode("ascii", "replace"))
+        for keyword, value in values.items()
+    }
+
+
 def sequence(tag: BaseTag, items: list[dict[int, bytes]]) -> bytes:
     """A sequence of items, each its encoded elements by tag, with lengths and not with delimiters (PS3.5, 7.5)."""
     contents = [b"".join(item[tag] for tag in sorted(item)) for item in items]
@@ -83,9 +91,11 @@ def sequence(tag: BaseTag, items: list[dict[int, bytes]]) -> bytes:
 
 def _element(header: Dataset, tag: BaseTag, charset: CharacterSet) -> bytes:
     element = header.get_item(tag)
-    vr = dictionary_VR(tag) if element.VR in (None, VR.UN) else str(element.VR)
+    vr = str(element.VR or VR.UN)
+    if vr == VR.UN and dictionary_has_tag(tag):
+        vr = dictionary_VR(tag)
     if isinstance(element, RawDataElement):
-        if vr in STR_VR:
+        if vr in STR_VR or vr == VR.UN:
             return _of_bytes(tag, vr, element.value or b"")
         element = convert_raw_data_element(element, encoding=charset, ds=header)
     if vr == VR.SQ:

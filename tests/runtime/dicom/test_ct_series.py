@@ -384,6 +384,14 @@ def test_an_mr_that_was_compressed_with_loss_makes_a_ct_that_says_so(tmp_path: P
     assert {keyword: str(one[keyword].value) for keyword in LOSSY} == LOSSY
 
 
+@pytest.mark.parametrize("uid", ["1.2.03.4", "1.2." + "3" * 70, "anonymous-1", "1..2"])
+def test_uids_that_break_the_rules_are_named_as_they_are(tmp_path: Path, series: MrSeries, uid: str) -> None:
+    odd = replace(series, source=((MRImageStorage, uid),))
+    write_ct_series(some_ct(), odd, PROVENANCE, tmp_path / "ct")
+    content = (tmp_path / "ct" / "IM0001.dcm").read_bytes()
+    assert content.count(uid.encode()) == 2  # as a source image and in its series
+
+
 # what is no CT of that MR
 
 

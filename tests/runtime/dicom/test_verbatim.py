@@ -144,6 +144,7 @@ def test_sequences_arrive_whole_from_any_transfer_syntax(tmp_path: Path, syntax:
     other.IssuerOfPatientIDQualifiersSequence = [private]
     private.UniversalEntityID, private.UniversalEntityIDType = "1.2.3", "ISO"
     private.private_block(0x11, "NOBODY", create=True).add_new(1, "LO", "secret")
+    private.add_new(0x00100BBA, "UN", b"from a later standard")
     series = draw_mr_series(
         tmp_path / "mr",
         SpecificCharacterSet="ISO_IR 100",
@@ -167,7 +168,8 @@ def test_sequences_arrive_whole_from_any_transfer_syntax(tmp_path: Path, syntax:
     assert (there.PatientID, there.IssuerOfPatientID) == ("77", "Straße")
     (qualifier,) = there.IssuerOfPatientIDQualifiersSequence
     assert qualifier.UniversalEntityID == "1.2.3"
-    assert len(qualifier) == 2  # the private elements stay behind
+    assert qualifier[0x00100BBA].value.startswith(b"from a later standard")
+    assert len(qualifier) == 3  # the private elements stay behind
     assert ct.ProcedureCodeSequence[0].CodeMeaning == "Köpfchen"
     assert (ct.PatientAge, ct.PatientWeight) == ("054Y", 70.5)
     assert list(ct.ContributingEquipmentSequence[0].SoftwareVersions) == ["P1", "P2"]
