@@ -15,9 +15,7 @@ from mr2ct.errors import VolumeError
 from mr2ct.grid import Grid
 from mr2ct.provenance import Provenance
 
-HU_OF_ZERO = (
-    -1024
-)  # RescaleIntercept: stored values are HU + 1024, 0 to 4095 for HU in [-1024, 3071], whatever the head
+HU_OF_ZERO = -1024  # RescaleIntercept, whatever the head: stored values of [-1024, 3071] HU are 0 to 4095
 HU_WINDOW = (40, 400)  # centre, width: of soft tissue
 SERIES_NUMBER = 9000  # and the MR's own: behind the scanner's series, and two MRs' CTs are told apart
 LARGEST_INTEGER_STRING = 2**31 - 1  # PS3.5, table 6.2-1

@@ -9,12 +9,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pydicom.errors import InvalidDicomError
-from pydicom.filereader import read_file_meta_info
 from pydicom.uid import CTImageStorage
 
 from mr2ct.dicom.uids import IMPLEMENTATION_CLASS_UID
+from mr2ct.dicom.verbatim import ascii_elements
 from mr2ct.errors import OutputError
+
+# what mr2ct's own files have in their meta information, which whoever rewrites a file replaces by its own (PS3.10, 7.1)
+OUR_META = ascii_elements(MediaStorageSOPClassUID=CTImageStorage, ImplementationClassUID=IMPLEMENTATION_CLASS_UID)
+HEAD = 512  # bytes, which hold preamble and meta information
 
 
 def check_folder(folder: Path, *, overwrite: bool) -> None:
@@ -25,7 +28,7 @@ def check_folder(folder: Path, *, overwrite: bool) -> None:
     """
     try:
         there, is_folder, has_parent = folder.exists(), folder.is_dir(), folder.parent.is_dir()
-        stranger = _stranger(folder) if is_folder else None
+        stranger = _stranger(folder) if is_folder and overwrite else None
         empty = is_folder and not any(folder.iterdir())
     except OSError as error:  # a name too long, a folder that may not be looked into
         raise OutputError(f"{folder}: cannot write there: {error.strerror}") from error
@@ -122,15 +125,11 @@ def _put_back(old: Path, target: Path, folder: Path) -> None:
 def _stranger(folder: Path) -> str | None:
     """The name of something in the folder that is no CT slice of mr2ct's own writing; None where there is none."""
     for path in sorted(folder.iterdir()):
-        try:
-            if path.is_symlink() or not path.is_file():
-                return path.name
-            meta = read_file_meta_info(path)
-        except (InvalidDicomError, EOFError, ValueError, KeyError):
+        if path.is_symlink() or not path.is_file():
             return path.name
-        if (meta.get("ImplementationClassUID"), meta.get("MediaStorageSOPClassUID")) != (
-            IMPLEMENTATION_CLASS_UID, CTImageStorage,
-        ):  # fmt: skip
+        with open(path, "rb") as file:
+            head = file.read(HEAD)
+        if head[128:132] != b"DICM" or not all(element in head for element in OUR_META.values()):
             return path.name
     return None
 

@@ -464,6 +464,17 @@ def test_a_ct_of_an_enhanced_mr_names_the_one_object_and_is_valid(tmp_path: Path
     assert source.ReferencedSOPClassUID == EnhancedMRImageStorage
 
 
+def test_a_validator_of_studies_finds_mr_and_ct_to_be_of_one_patient_study_and_frame(
+    tmp_path: Path, series: MrSeries
+) -> None:
+    if shutil.which("dcentvfy") is None:
+        pytest.skip("no dcentvfy; apt-get install dicom3tools")
+    write_ct_series(some_ct(), series, PROVENANCE, tmp_path / "ct")
+    files = [*series.files, *sorted((tmp_path / "ct").iterdir())]
+    done = subprocess.run(["dcentvfy", *files], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("", "")
+
+
 def test_dcmtk_reads_every_slice(tmp_path: Path, series: MrSeries) -> None:
     if shutil.which("dcmdump") is None:
         pytest.skip("no dcmdump; apt-get install dcmtk")
