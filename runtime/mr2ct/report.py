@@ -2,30 +2,44 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import mr2ct
+from mr2ct.cycle import CycleCheck
+from mr2ct.gate.verdict import Verdict
 from mr2ct.model import Model
+from mr2ct.provenance import Provenance
 from mr2ct.synthesis import SyntheticCT
 from mr2ct.volume import Volume
+
+if TYPE_CHECKING:  # a run without DICOM does not load pydicom
+    from mr2ct.dicom.series import MrSeries
 
 WHAT_STAGES_DO = {
     "load": "open the model, start the engine",
     "read": "volume from disk",
     "mask": "find the head",
+    "gate": "is it what the model was trained on",
     "grid": "to the model's slices",
     "engine": "MR to CT",
+    "cycle": "CT back to MR, the cycle check",
     "back": "to the volume's grid, HU",
     "write": "volume to disk",
     "picture": "three planes to PNG",
+    "page": "the report",
 }
 
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run: what went in, what came out, where it was put, seconds by stage, bytes at the peak."""
+    """A finished run: what went in, what came out, where it was put, seconds by stage and from start to end, bytes at
+    the peak. series: the MR's, where DICOM was read. verdict: of the gate, None where the card has none. cycle: where
+    it was asked for. output_sha256: of the file at target, or of a series' files, see mr2ct.hashing.
+
+    Reading, mask, gate and grid go on while the engine starts: stages sum up to more than total_seconds.
+    """
 
     source: Path
     target: Path
@@ -33,7 +47,13 @@ class Run:
     model: Model
     result: SyntheticCT
     seconds: dict[str, float]
+    total_seconds: float
     peak_bytes: int | None
+    provenance: Provenance
+    output_sha256: str
+    series: MrSeries | None = None
+    verdict: Verdict | None = None
+    cycle: CycleCheck | None = None
 
     @property
     def slices_per_second(self) -> float:
@@ -43,10 +63,11 @@ class Run:
 
 def table(run: Run) -> str:
     """Seconds a stage, for people."""
-    rows = [f"  {name:<8} {seconds:8.2f} s   {WHAT_STAGES_DO[name]}" for name, seconds in run.seconds.items()]
+    rows = [f"  {n:<8} {run.seconds[n]:8.2f} s   {told}" for n, told in WHAT_STAGES_DO.items() if n in run.seconds]
     memory = "" if run.peak_bytes is None else f", peak memory {run.peak_bytes / 2**30:.2f} GiB"
-    total = f"  {'total':<8} {sum(run.seconds.values()):8.2f} s   {run.slices_per_second:.2f} slices a second{memory}"
-    return "\n".join([*rows, total])
+    total = f"  {'total':<8} {run.total_seconds:8.2f} s   {run.slices_per_second:.2f} slices a second{memory}"
+    cycle = [] if run.cycle is None else [f"  {cycle_line(run.cycle)}"]
+    return "\n".join([*rows, total, *cycle])
 
 
 def remarks(run: Run) -> list[str]:
@@ -58,9 +79,23 @@ def remarks(run: Run) -> list[str]:
     if run.result.beyond:
         sides = ", ".join(f"{mm:.0f} mm {side}" for side, mm in run.result.beyond.items())
         lines.append(f"head beyond what the model sees, written as air: {sides}")
+    if run.verdict is None and card.trained:
+        lines.append(f"the model {card.name!r} has no gate: nothing was asked of the MR but that a head is in it")
+    lines += [f"OUTSIDE VALIDATED USE: {reason}" for reason in run.provenance.outside]
+    if run.cycle is not None and not run.cycle.within:
+        lines.append(f"{cycle_line(run.cycle)}: look at the CT where the MR does not come back")
     if run.result.choice.certificate is None:
         lines.append(f"{run.result.choice.file} has NO certificate here: its HU may be anything")
     return lines
+
+
+def cycle_line(cycle: CycleCheck) -> str:
+    """What the cycle check measured, for people."""
+    limit = "no limit in the card" if cycle.limit_percent is None else f"limit {cycle.limit_percent:.1f} %"
+    return (
+        f"cycle check: off by {cycle.mean_percent:.1f} % of the MR's range on average, 95 % of the head by less than "
+        f"{cycle.p95_percent:.1f} %, {limit}"
+    )
 
 
 def as_json(run: Run) -> dict[str, Any]:
@@ -74,8 +109,15 @@ def as_json(run: Run) -> dict[str, Any]:
             "size": run.mr.grid.size,
             "spacing_mm": run.mr.grid.spacing,
             "remarks": list(run.mr.remarks),
+            "sha256": run.provenance.input_sha256,
+            "series": None if run.series is None else str(run.series.header.SeriesInstanceUID),
         },
-        "output": {"file": str(run.target), "unit": "HU", "head_voxels": int(result.head.sum())},
+        "output": {
+            "file": str(run.target),
+            "unit": "HU",
+            "head_voxels": int(result.head.sum()),
+            "sha256": run.output_sha256,
+        },
         "model": {
             "folder": str(run.model.folder),
             "name": card.name,
@@ -90,11 +132,20 @@ def as_json(run: Run) -> dict[str, Any]:
             "precision": result.choice.precision,
             "why": result.choice.why,
         },
+        "gate": None if run.verdict is None else {**asdict(run.verdict), "accepted": run.verdict.accepted},
+        "cycle": None if run.cycle is None else _cycle_json(run.cycle),
         "mr_limits": result.mr_limits,
         "beyond_mm": result.beyond,
         "slices": result.slices,
         "slices_of_air_skipped": result.skipped,
         "slices_per_second": run.slices_per_second,
         "seconds": run.seconds,
+        "total_seconds": run.total_seconds,
         "peak_memory_bytes": run.peak_bytes,
     }
+
+
+def _cycle_json(cycle: CycleCheck) -> dict[str, Any]:
+    """A cycle check without its volume."""
+    told: dict[str, Any] = {field.name: getattr(cycle, field.name) for field in fields(cycle) if field.name != "error"}
+    return {**told, "within": cycle.within}
