@@ -7,7 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import mr2ct
+from mr2ct.cycle import CycleCheck
+from mr2ct.dicom.series import MrSeries
+from mr2ct.gate.verdict import Verdict
 from mr2ct.model import Model
+from mr2ct.provenance import Provenance
 from mr2ct.synthesis import SyntheticCT
 from mr2ct.volume import Volume
 
@@ -25,7 +29,11 @@ WHAT_STAGES_DO = {
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run: what went in, what came out, where it was put, seconds by stage, bytes at the peak."""
+    """A finished run: what went in, what came out, where it was put, seconds by stage, bytes at the peak.
+
+    series: where the MR came from DICOM.  verdict: the gate's, None where the card has none.  cycle: None where it was
+    not made.  provenance, output_sha256: hex, of what was read and written; None and "" where nobody asked.
+    """
 
     source: Path
     target: Path
@@ -34,6 +42,11 @@ class Run:
     result: SyntheticCT
     seconds: dict[str, float]
     peak_bytes: int | None
+    series: MrSeries | None = None
+    verdict: Verdict | None = None
+    cycle: CycleCheck | None = None
+    provenance: Provenance | None = None
+    output_sha256: str = ""
 
     @property
     def slices_per_second(self) -> float:
