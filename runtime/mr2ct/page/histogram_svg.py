@@ -39,9 +39,8 @@ class _Scales:
 def histogram_svg(found: Histogram, model_hu: tuple[float, float]) -> str:
     """A histogram, logarithmic. model_hu: the range that the model can answer in, drawn as dashed lines."""
     scales = _Scales(found)
-    parts = [*_bands(found, scales), *_axes(scales), _curve(found, scales)]
-    for hu in model_hu:
-        parts.append(f'<path class="limit" d="M{scales.x(hu)} {TOP} V{FLOOR}"/>')
+    limits = (f'<path class="limit" d="M{scales.x(hu)} {TOP} V{FLOOR}"/>' for hu in model_hu)
+    parts = [*_bands(found, scales), *_axes(scales), _curve(found, scales), *limits]
     for band in found.bands:
         if band.peak is not None:
             height = scales.y(float(found.shares[found.bin_of(band.peak)]))

@@ -58,10 +58,11 @@ def cycle_doubt(run: Run) -> tuple[str, ...]:
     """A line where less came back in the cycle check than should."""
     if run.cycle is None or run.cycle.within:
         return ()
-    return (
+    line = (
         f"cycle check: the MR made back from the CT differs from the MR by {run.cycle.mean_percent:.1f} % "
-        f"where at most {run.cycle.limit_percent:.1f} % is expected; the CT may show what the MR does not",
+        f"where at most {run.cycle.limit_percent:.1f} % is expected; the CT may show what the MR does not"
     )
+    return (line,)
 
 
 def banner(judged: Judgement) -> str:

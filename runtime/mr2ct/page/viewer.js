@@ -1,7 +1,7 @@
 "use strict";
 // The linked planes: one position, a slider for each plane, and everything drawn anew when something moves.
 
-const PRESETS = { brain: [40, 80], soft: [40, 400], bone: [400, 1800], full: [1023.5, 4095] }; // level, width; HU
+const PRESETS = { brain: [40, 80], soft: [40, 400], bone: [400, 1800], full: [1024, 4096] }; // level, width; HU
 const FIRST_PRESET = "bone";
 const AIR_BELOW = -200, BONE_ABOVE = 250; // HU
 const WHEEL_STEP = 40; // pixels of scrolling a slice

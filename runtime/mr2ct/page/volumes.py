@@ -23,7 +23,7 @@ from mr2ct.report import Run
 
 LPS_AXES = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 MARGIN_MM = 10.0  # of air shown around the head
-DISPLAY_MM = 1.0  # voxels of a lattice made for display; a screen shows two to three pixels a millimetre
+DISPLAY_MM = 1.0  # voxels of a lattice made for display, at least; a screen shows some two pixels a millimetre
 LARGEST_BYTES = 14_000_000  # of the voxels in a page; what holds more is shown coarser
 COARSER = 1.03  # beyond what the number of voxels asks for: coarser voxels compress less well
 LEVEL = 2  # of Intel's ISA-L, 0 to 3
@@ -52,14 +52,15 @@ def voxels_shown(run: Run) -> Shown:
     low, high = (float(value) for value in np.percentile(run.mr.voxels[run.result.head][::EVERY], MR_PERCENTILES))
     window = (low, high if high > low else low + 1.0)
     own = lies_along_axes(run.mr.grid)
-    grid = own_lattice(run.mr.grid, run.result.head) if own else display_lattice(run.mr.grid, run.result.head)
+    least_mm = max(DISPLAY_MM, min(run.mr.grid.spacing))
+    grid = own_lattice(run.mr.grid, run.result.head) if own else display_lattice(run.mr.grid, run.result.head, least_mm)
     while True:
         packed, top = _packed(run, grid, window)
         size = sum(len(text) for text in packed.values())
         if size <= LARGEST_BYTES:
             return Shown(grid, own, window, packed, top)
         mean_mm = float(np.prod(grid.spacing)) ** (1 / 3)
-        wanted = max(DISPLAY_MM, mean_mm * (size / LARGEST_BYTES) ** (1 / 3) * COARSER)
+        wanted = max(least_mm, mean_mm * (size / LARGEST_BYTES) ** (1 / 3) * COARSER)
         own, grid = False, display_lattice(run.mr.grid, run.result.head, wanted)
 
 
@@ -81,7 +82,7 @@ def own_lattice(grid: Grid, head: NDArray[np.bool_]) -> Grid:
     return _lps_grid(start + first * spacing, last - first + 1, spacing)
 
 
-def display_lattice(grid: Grid, head: NDArray[np.bool_], spacing_mm: float = DISPLAY_MM) -> Grid:
+def display_lattice(grid: Grid, head: NDArray[np.bool_], spacing_mm: float) -> Grid:
     """A lattice of cubes around a head (k, j, i), along the patient's axes; it may reach beyond the grid."""
     low, high = head_box(grid, head)
     size = np.ceil((high - low + 2 * MARGIN_MM) / spacing_mm) + 1

@@ -1,0 +1,405 @@
+"""The page in a real browser, from disk: it opens, shows the voxels that are in the volumes, and asks nothing."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import WebDriverWait
+
+import phantom
+from mr2ct.model import Model
+from mr2ct.page.page import page
+from mr2ct.report import Run
+from runtime.page.runs import cycle_of, drawn_head, run_of, series_of, voxel_at
+
+CHROMIUM, DRIVER = shutil.which("chromium") or shutil.which("google-chrome"), shutil.which("chromedriver")
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None or DRIVER is None,
+    reason="no Chromium and chromedriver on the PATH: apt-get install chromium chromium-driver",
+)
+QUIET = (
+    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--no-first-run", "--hide-scrollbars", "--window-size=1280,1600",
+    "--force-device-scale-factor=1",
+)  # fmt: skip
+
+# By plane: the LPS axis of its columns, of its rows, of its slices; whether a step down goes to higher LPS.
+PLANES = {"sagittal": (1, 2, 0, False), "coronal": (0, 2, 1, False), "axial": (0, 1, 2, True)}
+EDGE = 34  # pixels at a canvas's edges that may be covered by letters and the bar of 50 mm
+BONE_WINDOW = (400.0, 1800.0)  # level and width, HU
+
+Browser = webdriver.Chrome
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """One Chromium for all tests, with a profile of its own; driven by the chromedriver that is installed."""
+    options = webdriver.ChromeOptions()
+    options.binary_location = str(CHROMIUM)
+    for argument in (*QUIET, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture(scope="module")
+def straight(identity_model: Model) -> Run:
+    mr, ct, head = drawn_head()
+    return run_of(identity_model, (mr, ct, head), cycle=cycle_of(mr, head))
+
+
+@pytest.fixture(scope="module")
+def written(straight: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("page") / "report.html"
+    path.write_text(page(straight), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def opened(browser: Browser, written: Path) -> Browser:
+    """The browser with the page freshly opened, voxels neither smoothed nor covered by the crosshair."""
+    open_page(browser, written)
+    for toggle in ("smooth", "cross"):
+        browser.find_element(By.ID, toggle).click()
+    settle(browser)
+    return browser
+
+
+def open_page(browser: Browser, path: Path) -> None:
+    for log in ("browser", "performance"):
+        browser.get_log(log)  # type: ignore[no-untyped-call]  # what came before
+    browser.get(path.as_uri())
+    done = "return document.body.dataset.ready === 'yes' || document.getElementById('trouble').textContent !== ''"
+    WebDriverWait(browser, 20, poll_frequency=0.05).until(lambda driver: driver.execute_script(done))
+    settle(browser)
+
+
+def settle(browser: Browser) -> None:
+    """Wait until what was asked for is drawn."""
+    browser.execute_async_script(
+        "const done = arguments[0]; let frames = 4;"
+        "(function next() { frames-- ? requestAnimationFrame(next) : done(); })()"
+    )
+
+
+def geometry(browser: Browser) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
+    """Origin and spacing (mm) and size of the page's lattice, x, y, z."""
+    told = json.loads(browser.execute_script("return document.getElementById('facts').textContent"))["geometry"]
+    return np.array(told["origin"]), np.array(told["spacing"]), np.array(told["size"])
+
+
+def slide(browser: Browser, plane: str, place: int) -> None:
+    """Move a plane's slider as a user does, to one of its slices."""
+    browser.execute_script(
+        "const slider = document.getElementById(arguments[0]); slider.value = arguments[1];"
+        "slider.dispatchEvent(new Event('input', { bubbles: true }))",
+        f"slice-{plane}",
+        place,
+    )
+    settle(browser)
+
+
+def places(browser: Browser) -> list[int]:
+    """Where the sliders are: slices along x, y, z."""
+    return [int(browser.execute_script(f"return document.getElementById('slice-{p}').value")) for p in PLANES]
+
+
+def pixels(browser: Browser, canvas: str) -> NDArray[np.uint8]:
+    """(rows, columns, 3) of a canvas."""
+    told = browser.execute_script(
+        "const canvas = document.getElementById(arguments[0]), { width, height } = canvas;"
+        "const data = canvas.getContext('2d').getImageData(0, 0, width, height).data;"
+        "let text = ''; for (let n = 0; n < data.length; n++) text += String.fromCharCode(data[n]);"
+        "return [width, height, btoa(text)]",
+        canvas,
+    )
+    width, height = told[:2]
+    return np.frombuffer(base64.b64decode(told[2]), np.uint8).reshape(height, width, 4)[:, :, :3]
+
+
+def slice_points(browser: Browser, plane: str, shape: tuple[int, ...]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """The pixels of a canvas that show the voxel centres of a plane, (n, 2) row and column, and their LPS, (n, 3) mm.
+
+    Worked out from millimetres: the plane lies in the middle of the canvas and fills its width or its height.
+    """
+    origin, spacing, size = geometry(browser)
+    across, down, normal, downwards = PLANES[plane]
+    mm = size * spacing
+    scale = min(shape[1] / mm[across], shape[0] / mm[down])
+    columns, rows = np.meshgrid(np.arange(size[across]), np.arange(size[down]))
+    index = np.zeros((*columns.shape, 3))
+    index[..., across], index[..., down] = columns, rows if downwards else size[down] - 1 - rows
+    index[..., normal] = places(browser)[normal]
+    at = np.stack(
+        [
+            (shape[0] - mm[down] * scale) / 2 + (rows + 0.5) * spacing[down] * scale,
+            (shape[1] - mm[across] * scale) / 2 + (columns + 0.5) * spacing[across] * scale,
+        ],
+        axis=-1,
+    ).astype(int)
+    inner = ((at >= EDGE) & (at < np.array(shape[:2]) - EDGE)).all(axis=-1)
+    return at[inner], (origin + index * spacing)[inner]
+
+
+def values_at(voxels: NDArray[Any], run: Run, lps: NDArray[np.float64]) -> NDArray[np.float64]:
+    return voxels[voxel_at(run.mr.grid, lps)].astype(np.float64)
+
+
+def hu_said(browser: Browser) -> int:
+    text = browser.find_element(By.ID, "ct-value").text
+    return int(text.split(" HU")[0].replace("\u2212", "-"))
+
+
+def lps_said(browser: Browser) -> list[float]:
+    text = browser.find_element(By.ID, "at").text
+    return [float(part.replace("\u2212", "-")) for part in text.split(", ")]
+
+
+def test_it_opens_offline_without_a_word(browser: Browser, written: Path) -> None:
+    open_page(browser, written)
+    slide(browser, "axial", 3)
+    assert browser.get_log("browser") == []  # type: ignore[no-untyped-call]
+    events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]  # type: ignore[no-untyped-call]
+    asked = [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
+    assert written.as_uri() in asked
+    assert [url for url in asked if url != written.as_uri() and not url.startswith(("data:", "blob:"))] == []
+    assert browser.find_element(By.ID, "trouble").text == ""
+    assert not browser.find_element(By.ID, "still").is_displayed()
+    assert "head.nii.gz" in browser.title
+
+
+@pytest.mark.parametrize("plane", PLANES)
+def test_a_slider_shows_the_slice_that_the_volume_has_there(opened: Browser, straight: Run, plane: str) -> None:
+    normal = PLANES[plane][2]
+    size = geometry(opened)[2]
+    low, high = np.percentile(straight.mr.voxels[straight.result.head][::8], (1, 99.5))  # as the still picture has it
+    seen = []
+    for place in (size[normal] // 3, size[normal] // 2):
+        slide(opened, plane, int(place))
+        assert places(opened)[normal] == place
+        for layer in ("ct", "mr"):
+            shown = pixels(opened, f"{layer}-{plane}")
+            at, lps = slice_points(opened, plane, shown.shape)
+            if layer == "ct":
+                hu = values_at(straight.result.volume.voxels, straight, lps)
+                wanted = np.clip((hu - BONE_WINDOW[0]) / BONE_WINDOW[1] + 0.5, 0, 1) * 255
+            else:
+                wanted = np.clip((values_at(straight.mr.voxels, straight, lps) - low) / (high - low), 0, 1) * 255
+            found = shown[at[:, 0], at[:, 1]].astype(np.float64)
+            assert len(lps) > 1000 and np.ptp(wanted) > 200
+            np.testing.assert_allclose(found, np.repeat(wanted[:, np.newaxis], 3, axis=1), atol=0.51)
+        seen.append(pixels(opened, f"ct-{plane}"))
+    assert (seen[0] != seen[1]).any()
+
+
+def test_left_is_right_and_a_mark_lies_on_its_side(opened: Browser) -> None:
+    """The capsule in the left half of the drawn head is bright on the right of the axial and coronal MR."""
+    origin, spacing, _ = geometry(opened)
+    for plane, axis in (("axial", 2), ("coronal", 1)):
+        slide(opened, plane, round((phantom.LEFT_MARKER[axis] - origin[axis]) / spacing[axis]))
+        shown = pixels(opened, f"mr-{plane}")[:, :, 0]
+        at, lps = slice_points(opened, plane, shown.shape)
+        row, column = at[np.linalg.norm(lps - np.array(phantom.LEFT_MARKER), axis=1).argmin()]
+        assert column > shown.shape[1] / 2, "the patient's Left is right"
+        assert shown[row, column] == 255, "the brightest in the head"
+        assert shown[row, shown.shape[1] - column] < 255
+
+
+def test_a_click_moves_the_crosshair_and_the_other_planes(opened: Browser) -> None:
+    before = {plane: pixels(opened, f"ct-{plane}") for plane in PLANES}
+    was = places(opened)
+    canvas = opened.find_element(By.ID, "mr-axial")
+    ActionChains(opened).move_to_element_with_offset(canvas, 40, -30).click().perform()
+    settle(opened)
+    now = places(opened)
+    assert now[0] > was[0] and now[1] < was[1] and now[2] == was[2]  # to the patient's Left, and to Anterior
+    after = {plane: pixels(opened, f"ct-{plane}") for plane in PLANES}
+    assert (after["sagittal"] != before["sagittal"]).any() and (after["coronal"] != before["coronal"]).any()
+    assert (after["axial"] == before["axial"]).all()
+    origin, spacing, size = geometry(opened)
+    scale = canvas.size["width"] / (size[0] * spacing[0])
+    middle = origin + (size - 1) / 2 * spacing
+    wanted = middle[:2] + np.array([40, -30]) / scale
+    np.testing.assert_allclose(lps_said(opened)[:2], wanted, atol=spacing[:2].max() / 2 + 1 / scale + 0.05)
+
+
+def test_the_read_out_is_the_voxel_under_the_crosshair(opened: Browser, straight: Run) -> None:
+    origin, spacing, size = geometry(opened)
+    rng = np.random.default_rng(5)
+    for _ in range(6):
+        place = [int(rng.integers(n // 5, n - n // 5)) for n in size]
+        for plane, axes in PLANES.items():
+            slide(opened, plane, place[axes[2]])
+        lps = origin + np.array(place) * spacing
+        np.testing.assert_allclose(lps_said(opened), lps, atol=0.051)
+        there = voxel_at(straight.mr.grid, lps)
+        hu = int(straight.result.volume.voxels[there])
+        assert hu_said(opened) == hu
+        tissue = "air" if hu < -200 else "bone" if hu > 250 else "soft tissue"
+        assert opened.find_element(By.ID, "ct-value").text.endswith(tissue)
+        assert straight.cycle is not None
+        percent = float(opened.find_element(By.ID, "cycle-value").text.removesuffix(" %"))
+        assert percent == pytest.approx(straight.cycle.error.voxels[there], abs=0.25)
+
+
+def test_keys_and_wheel_move(opened: Browser) -> None:
+    canvas = opened.find_element(By.ID, "ct-coronal")
+    canvas.click()
+    settle(opened)
+    for keys, moved in (
+        (Keys.ARROW_RIGHT, (1, 0, 0)), (Keys.ARROW_LEFT, (-1, 0, 0)), (Keys.ARROW_UP, (0, 0, 1)),
+        (Keys.ARROW_DOWN, (0, 0, -1)), (Keys.PAGE_UP, (0, 1, 0)), (Keys.PAGE_DOWN, (0, -1, 0)),
+    ):  # fmt: skip
+        was = places(opened)
+        canvas.send_keys(keys)
+        settle(opened)
+        assert np.subtract(places(opened), was).tolist() == list(moved), keys
+    was = places(opened)
+    opened.execute_script(
+        "arguments[0].dispatchEvent(new WheelEvent('wheel', { deltaY: 100, bubbles: true, cancelable: true }))", canvas
+    )
+    settle(opened)
+    assert np.subtract(places(opened), was).tolist() == [0, -1, 0]
+
+
+def test_windows_change_the_ct_alone(opened: Browser) -> None:
+    mr, ct = pixels(opened, "mr-axial"), pixels(opened, "ct-axial")
+    for name, level, width in (("brain", 40, 80), ("soft", 40, 400), ("bone", 400, 1800)):
+        button = opened.find_element(By.CSS_SELECTOR, f"[data-preset={name}]")
+        button.click()
+        settle(opened)
+        assert button.get_attribute("aria-pressed") == "true"
+        assert opened.find_element(By.ID, "level").get_attribute("value") == str(level)
+        assert opened.find_element(By.ID, "width").get_attribute("value") == str(width)
+        assert (pixels(opened, "ct-axial") == ct).all() == (name == "bone")
+    field = opened.find_element(By.ID, "level")
+    field.clear()
+    field.send_keys("3000", Keys.TAB)
+    settle(opened)
+    assert not pixels(opened, "ct-axial")[EDGE:-EDGE, EDGE:-EDGE].any(), "no voxel of this slice reaches 2100 HU"
+    assert (pixels(opened, "mr-axial") == mr).all()
+
+
+def test_fusion_goes_from_the_mr_to_the_ct(opened: Browser) -> None:
+    def set_opacity(percent: int) -> NDArray[np.int64]:
+        opened.execute_script(
+            "const slider = document.getElementById('opacity'); slider.value = arguments[0];"
+            "slider.dispatchEvent(new Event('input'))",
+            percent,
+        )
+        settle(opened)
+        return pixels(opened, "fusion-axial").astype(np.int64)
+
+    none, half, full = set_opacity(0), set_opacity(50), set_opacity(100)
+    np.testing.assert_array_equal(none, pixels(opened, "mr-axial"))
+    assert (np.abs(full - none).sum() > np.abs(half - none).sum()) and (half != none).any()
+    assert (np.ptp(full, axis=-1) > 60).any(), "bone is in colour"
+
+
+def test_rows_can_be_hidden_and_the_cycle_error_shown(opened: Browser) -> None:
+    assert opened.find_element(By.ID, "mr-axial").is_displayed()
+    assert not opened.find_element(By.ID, "cycle-axial").is_displayed()
+    for layer in ("mr", "cycle"):
+        opened.find_element(By.ID, f"show-{layer}").click()
+    settle(opened)
+    assert not opened.find_element(By.ID, "mr-axial").is_displayed()
+    shown = pixels(opened, "cycle-coronal").astype(int).sum(axis=-1)
+    rows = shown[EDGE:-EDGE, shown.shape[1] // 2]
+    assert rows[len(rows) // 4] > rows[len(rows) * 3 // 4], "the error grows to Superior"
+
+
+@pytest.mark.parametrize("width", [800, 1280])
+def test_nothing_is_wider_than_the_window_and_a_millimetre_is_as_long_in_each_plane(
+    opened: Browser, width: int
+) -> None:
+    opened.set_window_size(width, 1600)
+    settle(opened)
+    inner, scroll = opened.execute_script("return [window.innerWidth, document.documentElement.scrollWidth]")
+    sizes = [opened.find_element(By.ID, f"ct-{plane}").size for plane in PLANES]
+    _, spacing, size = geometry(opened)
+    opened.set_window_size(1280, 1600)
+    assert scroll <= inner
+    scales = [shown["width"] / (size * spacing)[PLANES[plane][0]] for plane, shown in zip(PLANES, sizes, strict=True)]
+    assert scales == pytest.approx([scales[0]] * 3, rel=0.01)
+    assert np.ptp([shown["height"] for shown in sizes]) <= 1
+
+
+def test_foreign_text_is_text(browser: Browser, straight: Run, tmp_path: Path) -> None:
+    """What a header, a file name or a remark holds is read, and not run."""
+    attack = "</title></script><script>document.title='owned'</script>"  # a DICOM long string holds 64
+    remark = "<!-- <img src=x onerror=\"document.title='owned'\">"
+    name, hebrew = "<b onclick=x>Müller^Jörg=山田^太郎", "כהן^דוד"
+    series = series_of(
+        straight.mr, SpecificCharacterSet="ISO_IR 192", PatientName=name, PatientID=hebrew, SeriesDescription=attack
+    )
+    run = replace(straight, series=series, mr=replace(straight.mr, remarks=(remark,)), source=Path(f"/data/{attack}"))
+    (tmp_path / "a.html").write_text(page(run), encoding="utf-8")
+    open_page(browser, tmp_path / "a.html")
+    assert browser.get_log("browser") == []  # type: ignore[no-untyped-call]
+    assert browser.title == f"Synthetic CT of {Path(attack).name}"
+    body = browser.find_element(By.TAG_NAME, "main").text
+    for text in (name, hebrew, attack, remark):
+        assert text in body
+    assert browser.execute_script("return document.querySelectorAll('[onclick], [onerror]').length") == 0
+
+
+def test_no_script_but_the_pages_own_may_run(browser: Browser, written: Path, tmp_path: Path) -> None:
+    """Should text become markup after all, the browser refuses it."""
+    text = written.read_text(encoding="utf-8")
+    planted = "<script>document.title = 'owned'</script><img src=x onerror=\"document.title = 'owned'\">"
+    (tmp_path / "a.html").write_text(text.replace("<main>", f"<main>{planted}"), encoding="utf-8")
+    open_page(browser, tmp_path / "a.html")
+    assert "owned" not in browser.title
+    refused = [entry["message"] for entry in browser.get_log("browser")]  # type: ignore[no-untyped-call]
+    assert len(refused) >= 2 and all("Content Security Policy" in message for message in refused)
+
+
+def test_an_oblique_volume_says_that_it_is_interpolated(
+    browser: Browser, identity_model: Model, tmp_path: Path
+) -> None:
+    mr, ct, head = drawn_head((11.0, -7.0))
+    (tmp_path / "a.html").write_text(page(run_of(identity_model, (mr, ct, head))), encoding="utf-8")
+    open_page(browser, tmp_path / "a.html")
+    assert "interpolated to 2.9 \u00d7 2.9 \u00d7 2.9 mm" in browser.find_element(By.ID, "shown-note").text
+    k, j, i = voxel_at(mr.grid, lps_said(browser))
+    around = ct.voxels[k - 1 : k + 2, j - 1 : j + 2, i - 1 : i + 2]
+    assert around.min() <= hu_said(browser) <= around.max()
+    assert not browser.find_elements(By.ID, "cycle-axial")
+
+
+def test_a_damaged_page_says_so_and_keeps_its_picture(browser: Browser, written: Path, tmp_path: Path) -> None:
+    text = written.read_text(encoding="utf-8")
+    start = text.index('id="ct">') + 2000
+    (tmp_path / "a.html").write_text(text[:start] + text[start + 4000 :], encoding="utf-8")
+    open_page(browser, tmp_path / "a.html")
+    assert "damaged" in browser.find_element(By.ID, "trouble").text
+    assert browser.find_element(By.CSS_SELECTOR, "#still img").size["width"] > 400
+    assert not browser.find_element(By.ID, "viewer").is_displayed()
+
+
+def test_an_old_browser_is_told_and_keeps_the_picture(browser: Browser, written: Path) -> None:
+    script = browser.execute_cdp_cmd(  # type: ignore[no-untyped-call]
+        "Page.addScriptToEvaluateOnNewDocument", {"source": "delete window.DecompressionStream"}
+    )
+    try:
+        open_page(browser, written)
+    finally:
+        browser.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", script)  # type: ignore[no-untyped-call]
+    assert "too old" in browser.find_element(By.ID, "trouble").text
+    assert browser.find_element(By.CSS_SELECTOR, "#still img").is_displayed()
