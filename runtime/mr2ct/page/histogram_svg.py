@@ -45,15 +45,24 @@ def histogram_svg(found: Histogram, model_hu: tuple[float, float]) -> str:
         if band.peak is not None:
             height = scales.y(float(found.shares[found.bin_of(band.peak)]))
             parts.append(f'<circle class="peak" cx="{scales.x(band.peak)}" cy="{height}" r="3.5"/>')
-    said = "Histogram of HU inside the head. " + " ".join(f"{band.name}: {told(band)}." for band in found.bands)
+    said = "Histogram of HU inside the head. " + " ".join(f"{band.name}: {_told(band)}." for band in found.bands)
     return (
         f'<svg class="histogram" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{said}">{"".join(parts)}</svg>'
     )
 
 
-def told(band: Band) -> str:
+def _told(band: Band) -> str:
     """A band in words: its share and its peak."""
-    return f"{band.share:.1%}, " + ("no peak of its own" if band.peak is None else f"peak at {band.peak:.0f} HU")
+    return f"{band.share:.1%}, {_peak(band)}"
+
+
+def with_minus(text: str) -> str:
+    """Numbers with a minus that is as wide as a plus."""
+    return text.replace("-", "\N{MINUS SIGN}")
+
+
+def _peak(band: Band) -> str:
+    return "no peak of its own" if band.peak is None else with_minus(f"peak {band.peak:.0f} HU")
 
 
 def _bands(found: Histogram, scales: _Scales) -> Iterator[str]:
@@ -64,8 +73,7 @@ def _bands(found: Histogram, scales: _Scales) -> Iterator[str]:
         kind, middle = CLASSES[band.name], round((left + right) / 2, 1)
         yield f'<rect class="{kind}" x="{left}" y="{TOP}" width="{right - left:.1f}" height="{FLOOR - TOP}"/>'
         yield f'<text class="name" x="{middle}" y="17" text-anchor="middle">{band.name} {band.share:.1%}</text>'
-        peak = "no peak of its own" if band.peak is None else f"peak {band.peak:.0f} HU"
-        yield f'<text x="{middle}" y="34" text-anchor="middle">{peak}</text>'
+        yield f'<text x="{middle}" y="34" text-anchor="middle">{_peak(band)}</text>'
 
 
 def _axes(scales: _Scales) -> Iterator[str]:
@@ -76,7 +84,7 @@ def _axes(scales: _Scales) -> Iterator[str]:
     for hu in range(math.ceil(scales.start / TICK_HU) * TICK_HU, scales.end + 1, TICK_HU):
         yield f'<path class="axis" d="M{scales.x(hu)} {FLOOR} v5"/>'
         if hu % (2 * TICK_HU) == 0:
-            yield f'<text x="{scales.x(hu)}" y="{FLOOR + 18}" text-anchor="middle">{hu}</text>'
+            yield f'<text x="{scales.x(hu)}" y="{FLOOR + 18}" text-anchor="middle">{with_minus(str(hu))}</text>'
     yield f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 6}" text-anchor="middle">HU</text>'
 
 

@@ -34,11 +34,22 @@ DATES = ("PatientBirthDate", "StudyDate")
 
 
 def patient(run: Run) -> str:
-    """Whose MR it is, by its DICOM header; "" for a file."""
+    """Whose MR it is, by its DICOM header, as a section of the page; "" for a file."""
     if run.series is None:
         return ""
     rows = ((name, _told(run.series.header, keyword)) for keyword, name in HEADER.items())
-    return facts((name, shown(value)) for name, value in rows if value)
+    told = facts((name, shown(value)) for name, value in rows if value)
+    return f'<section aria-labelledby="patient-title"><h2 id="patient-title">Patient and series</h2>{told}</section>'
+
+
+def whose(run: Run) -> str:
+    """The page's line under its title: of which patient, or of which file, and by which model."""
+    header = None if run.series is None else run.series.header
+    named = [] if header is None else [_told(header, keyword) for keyword in ("PatientName", "PatientID", "StudyDate")]
+    parts = [part for part in named if part] or [run.source.name]
+    return (
+        f"{', '.join(shown(part) for part in parts)}, by {shown(run.model.card.name)} {shown(run.model.card.version)}"
+    )
 
 
 def _told(header: Dataset, keyword: str) -> str:

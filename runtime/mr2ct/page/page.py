@@ -15,10 +15,10 @@ from mr2ct.errors import OutputError
 from mr2ct.grid import Grid
 from mr2ct.page import origins, proofs
 from mr2ct.page.histogram import histogram
-from mr2ct.page.histogram_svg import histogram_svg
+from mr2ct.page.histogram_svg import histogram_svg, with_minus
 from mr2ct.page.judging import banner, judgement
 from mr2ct.page.png import png_bytes
-from mr2ct.page.text import as_script_json, plain, shown
+from mr2ct.page.text import as_script_json, plain
 from mr2ct.page.volumes import CYCLE_STEPS, Shown, voxels_shown
 from mr2ct.picture import draw_planes, plane_grids
 from mr2ct.report import Run
@@ -58,8 +58,8 @@ def page(run: Run) -> str:
         script_hash=_source_hash(script),
         style=style,
         style_hash=_source_hash(style),
-        title=html.escape(_name(run)),
-        of=f"{shown(_name(run))}, by {shown(run.model.card.name)}",
+        title=html.escape(plain(run.source.name)),
+        of=origins.whose(run),
         intended_use=RESEARCH,
         privacy=PATIENT,
         banner=banner(judgement(run)),
@@ -68,7 +68,7 @@ def page(run: Run) -> str:
         made_of=origins.made_of(run),
         patient=origins.patient(run),
         histogram=histogram_svg(histogram(result.volume.voxels, result.head), ct_window),
-        model_hu=f"{ct_window[0]:g} to {ct_window[1]:g} HU",
+        model_hu=with_minus(f"{ct_window[0]:g} to {ct_window[1]:g} HU"),
         gate=proofs.gate(run),
         certificate=proofs.certificate(run),
         cycle=proofs.cycle(run),
@@ -90,11 +90,6 @@ def _part(name: str) -> str:
 def _source_hash(source: str) -> str:
     """What names a source in a content security policy (https://www.w3.org/TR/CSP3/#grammardef-hash-source)."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(source.encode()).digest()).decode('ascii')}'"
-
-
-def _name(run: Run) -> str:
-    """What was read, in a word: the file or folder."""
-    return plain(run.source.name)
 
 
 def _shown_note(voxels: Shown) -> str:

@@ -79,3 +79,9 @@ def voxel_at(grid: Grid, lps: ArrayLike) -> tuple[Any, Any, Any]:
     offsets = np.asarray(lps, np.float64) - grid.origin
     index = np.rint(offsets @ np.linalg.inv(grid.axes * grid.spacing).T).astype(np.int64)
     return index[..., 2], index[..., 1], index[..., 0]
+
+
+def values_at(volume: Volume, lps: ArrayLike) -> NDArray[np.float64]:
+    """(n,) the values of the voxels nearest to points (n, 3), LPS mm."""
+    values: NDArray[np.float64] = volume.voxels[voxel_at(volume.grid, lps)].astype(np.float64)
+    return values

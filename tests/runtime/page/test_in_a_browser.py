@@ -2,58 +2,50 @@
 
 from __future__ import annotations
 
-import base64
 import json
-import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.support.ui import WebDriverWait
 
 import phantom
 from mr2ct.model import Model
 from mr2ct.page.page import page
 from mr2ct.report import Run
-from runtime.page.runs import cycle_of, drawn_head, run_of, series_of, voxel_at
-
-CHROMIUM, DRIVER = shutil.which("chromium") or shutil.which("google-chrome"), shutil.which("chromedriver")
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None or DRIVER is None,
-    reason="no Chromium and chromedriver on the PATH: apt-get install chromium chromium-driver",
+from runtime.page.browsing import (
+    CHROMIUM,
+    DRIVER,
+    EDGE,
+    HINT,
+    PLANES,
+    Browser,
+    geometry,
+    hu_said,
+    lps_said,
+    open_page,
+    pixels,
+    places,
+    settle,
+    slice_points,
+    slide,
+    start_browser,
 )
-QUIET = (
-    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--no-first-run", "--hide-scrollbars", "--window-size=1280,1600",
-    "--force-device-scale-factor=1",
-)  # fmt: skip
+from runtime.page.runs import cycle_of, drawn_head, run_of, series_of, values_at, voxel_at
 
-# By plane: the LPS axis of its columns, of its rows, of its slices; whether a step down goes to higher LPS.
-PLANES = {"sagittal": (1, 2, 0, False), "coronal": (0, 2, 1, False), "axial": (0, 1, 2, True)}
-EDGE = 34  # pixels at a canvas's edges that may be covered by letters and the bar of 50 mm
+pytestmark = pytest.mark.skipif(CHROMIUM is None or DRIVER is None, reason=HINT)
 BONE_WINDOW = (400.0, 1800.0)  # level and width, HU
-
-Browser = webdriver.Chrome
 
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """One Chromium for all tests, with a profile of its own; driven by the chromedriver that is installed."""
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(CHROMIUM)
-    for argument in (*QUIET, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
+    """One Chromium for all tests."""
+    driver = start_browser(tmp_path_factory.mktemp("profile"))
     yield driver
     driver.quit()
 
@@ -79,96 +71,6 @@ def opened(browser: Browser, written: Path) -> Browser:
         browser.find_element(By.ID, toggle).click()
     settle(browser)
     return browser
-
-
-def open_page(browser: Browser, path: Path) -> None:
-    for log in ("browser", "performance"):
-        browser.get_log(log)  # type: ignore[no-untyped-call]  # what came before
-    browser.get(path.as_uri())
-    done = "return document.body.dataset.ready === 'yes' || document.getElementById('trouble').textContent !== ''"
-    WebDriverWait(browser, 20, poll_frequency=0.05).until(lambda driver: driver.execute_script(done))
-    settle(browser)
-
-
-def settle(browser: Browser) -> None:
-    """Wait until what was asked for is drawn."""
-    browser.execute_async_script(
-        "const done = arguments[0]; let frames = 4;"
-        "(function next() { frames-- ? requestAnimationFrame(next) : done(); })()"
-    )
-
-
-def geometry(browser: Browser) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
-    """Origin and spacing (mm) and size of the page's lattice, x, y, z."""
-    told = json.loads(browser.execute_script("return document.getElementById('facts').textContent"))["geometry"]
-    return np.array(told["origin"]), np.array(told["spacing"]), np.array(told["size"])
-
-
-def slide(browser: Browser, plane: str, place: int) -> None:
-    """Move a plane's slider as a user does, to one of its slices."""
-    browser.execute_script(
-        "const slider = document.getElementById(arguments[0]); slider.value = arguments[1];"
-        "slider.dispatchEvent(new Event('input', { bubbles: true }))",
-        f"slice-{plane}",
-        place,
-    )
-    settle(browser)
-
-
-def places(browser: Browser) -> list[int]:
-    """Where the sliders are: slices along x, y, z."""
-    return [int(browser.execute_script(f"return document.getElementById('slice-{p}').value")) for p in PLANES]
-
-
-def pixels(browser: Browser, canvas: str) -> NDArray[np.uint8]:
-    """(rows, columns, 3) of a canvas."""
-    told = browser.execute_script(
-        "const canvas = document.getElementById(arguments[0]), { width, height } = canvas;"
-        "const data = canvas.getContext('2d').getImageData(0, 0, width, height).data;"
-        "let text = ''; for (let n = 0; n < data.length; n++) text += String.fromCharCode(data[n]);"
-        "return [width, height, btoa(text)]",
-        canvas,
-    )
-    width, height = told[:2]
-    return np.frombuffer(base64.b64decode(told[2]), np.uint8).reshape(height, width, 4)[:, :, :3]
-
-
-def slice_points(browser: Browser, plane: str, shape: tuple[int, ...]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """The pixels of a canvas that show the voxel centres of a plane, (n, 2) row and column, and their LPS, (n, 3) mm.
-
-    Worked out from millimetres: the plane lies in the middle of the canvas and fills its width or its height.
-    """
-    origin, spacing, size = geometry(browser)
-    across, down, normal, downwards = PLANES[plane]
-    mm = size * spacing
-    scale = min(shape[1] / mm[across], shape[0] / mm[down])
-    columns, rows = np.meshgrid(np.arange(size[across]), np.arange(size[down]))
-    index = np.zeros((*columns.shape, 3))
-    index[..., across], index[..., down] = columns, rows if downwards else size[down] - 1 - rows
-    index[..., normal] = places(browser)[normal]
-    at = np.stack(
-        [
-            (shape[0] - mm[down] * scale) / 2 + (rows + 0.5) * spacing[down] * scale,
-            (shape[1] - mm[across] * scale) / 2 + (columns + 0.5) * spacing[across] * scale,
-        ],
-        axis=-1,
-    ).astype(int)
-    inner = ((at >= EDGE) & (at < np.array(shape[:2]) - EDGE)).all(axis=-1)
-    return at[inner], (origin + index * spacing)[inner]
-
-
-def values_at(voxels: NDArray[Any], run: Run, lps: NDArray[np.float64]) -> NDArray[np.float64]:
-    return voxels[voxel_at(run.mr.grid, lps)].astype(np.float64)
-
-
-def hu_said(browser: Browser) -> int:
-    text = browser.find_element(By.ID, "ct-value").text
-    return int(text.split(" HU")[0].replace("\u2212", "-"))
-
-
-def lps_said(browser: Browser) -> list[float]:
-    text = browser.find_element(By.ID, "at").text
-    return [float(part.replace("\u2212", "-")) for part in text.split(", ")]
 
 
 def test_it_opens_offline_without_a_word(browser: Browser, written: Path) -> None:
@@ -197,10 +99,10 @@ def test_a_slider_shows_the_slice_that_the_volume_has_there(opened: Browser, str
             shown = pixels(opened, f"{layer}-{plane}")
             at, lps = slice_points(opened, plane, shown.shape)
             if layer == "ct":
-                hu = values_at(straight.result.volume.voxels, straight, lps)
+                hu = values_at(straight.result.volume, lps)
                 wanted = np.clip((hu - BONE_WINDOW[0]) / BONE_WINDOW[1] + 0.5, 0, 1) * 255
             else:
-                wanted = np.clip((values_at(straight.mr.voxels, straight, lps) - low) / (high - low), 0, 1) * 255
+                wanted = np.clip((values_at(straight.mr, lps) - low) / (high - low), 0, 1) * 255
             found = shown[at[:, 0], at[:, 1]].astype(np.float64)
             assert len(lps) > 1000 and np.ptp(wanted) > 200
             np.testing.assert_allclose(found, np.repeat(wanted[:, np.newaxis], 3, axis=1), atol=0.51)
@@ -394,12 +296,12 @@ def test_a_damaged_page_says_so_and_keeps_its_picture(browser: Browser, written:
 
 
 def test_an_old_browser_is_told_and_keeps_the_picture(browser: Browser, written: Path) -> None:
-    script = browser.execute_cdp_cmd(  # type: ignore[no-untyped-call]
+    script = browser.execute_cdp_cmd(
         "Page.addScriptToEvaluateOnNewDocument", {"source": "delete window.DecompressionStream"}
     )
     try:
         open_page(browser, written)
     finally:
-        browser.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", script)  # type: ignore[no-untyped-call]
+        browser.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", script)
     assert "too old" in browser.find_element(By.ID, "trouble").text
     assert browser.find_element(By.CSS_SELECTOR, "#still img").is_displayed()

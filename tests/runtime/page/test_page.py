@@ -105,6 +105,7 @@ def test_whose_mr_it_is_stands_on_the_page_of_a_series(run: Run) -> None:
     told = words(page(replace(run, series=series)))
     for wanted in ("patient Doe^Jane", "patient ID 17", "study date 2024-01-31", "T1 MPRAGE", "series number 4"):
         assert wanted in told
+    assert "Doe^Jane , 17 , 2024-01-31 , by" in told
     assert "patient ID" not in words(page(run))
 
 
