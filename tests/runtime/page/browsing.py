@@ -25,6 +25,7 @@ QUIET = (
 
 # By plane: the LPS axis of its columns, of its rows, of its slices; whether a step down goes to higher LPS.
 PLANES = {"sagittal": (1, 2, 0, False), "coronal": (0, 2, 1, False), "axial": (0, 1, 2, True)}
+EDGES = ("left", "right", "top", "bottom")
 EDGE = 34  # pixels at a canvas's edges that may be covered by letters and the bar of 50 mm
 
 Browser = webdriver.Chrome
@@ -90,6 +91,24 @@ def pixels(browser: Browser, canvas: str) -> NDArray[np.uint8]:
     )
     width, height = told[:2]
     return np.frombuffer(base64.b64decode(told[2]), np.uint8).reshape(height, width, 4)[:, :, :3]
+
+
+def letters(browser: Browser) -> dict[str, str]:
+    """By canvas, the letters that are written at its left, right, top and bottom edge."""
+    browser.execute_script(
+        "window.written = []; const write = CanvasRenderingContext2D.prototype.fillText;"
+        "CanvasRenderingContext2D.prototype.fillText = function (text, x, y) {"
+        "  written.push([this.canvas.id, text, x / this.canvas.width, y / this.canvas.height]);"
+        "  write.call(this, text, x, y); };"
+        "document.getElementById('cross').click();"  # draws everything anew
+    )
+    settle(browser)
+    found: dict[str, dict[str, str]] = {}
+    for canvas, text, x, y in browser.execute_script("return window.written"):
+        edge = {(0, 1): "left", (2, 1): "right", (1, 0): "top", (1, 2): "bottom"}.get((int(3 * x), int(3 * y)))
+        if len(text) == 1 and edge is not None:
+            found.setdefault(canvas, {})[edge] = text
+    return {name: "".join(edges[edge] for edge in EDGES) for name, edges in found.items()}
 
 
 def slice_points(browser: Browser, plane: str, shape: tuple[int, ...]) -> tuple[NDArray[Any], NDArray[Any]]:
