@@ -17,7 +17,6 @@ import click
 from mr2ct.choosing import DEVICES, PRECISIONS, QUALITIES, Choice, choose_backend
 from mr2ct.errors import Mr2ctError
 from mr2ct.model import DEFAULT, installed_models, open_model
-from mr2ct.page.place import check_page_place
 from mr2ct.picture import check_picture_place
 from mr2ct.places import beside, is_series, nifti_of, refuse_shared
 from mr2ct.quiet import note
@@ -181,6 +180,8 @@ def _check_places(volume: Path, target: Path, wishes: Wishes, json_file: Path | 
     if json_file is not None:
         refuse_existing(json_file, overwrite=overwrite)
     if wishes.page is not None:
+        from mr2ct.page.page import check_page_place
+
         check_page_place(wishes.page, overwrite=overwrite)
     if wishes.picture is not None:
         check_picture_place(wishes.picture, overwrite=overwrite)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from mr2ct.errors import OutputError
 from mr2ct.reading import suffix_of
-from mr2ct.writing import refuse_existing
 
 # The default output has one file, also where the input has two.
 ONE_FILE = {".mhd": ".mha", ".nhdr": ".nrrd"}
@@ -38,12 +36,3 @@ def refuse_shared(places: Sequence[Path | None]) -> None:
     for place in resolved:
         if resolved.count(place) > 1:
             raise OutputError(f"{place}: named twice; the MR and each output need a file of their own")
-
-
-def check_page_or_json(path: Path, suffix: str, *, overwrite: bool) -> None:
-    """Raise OutputError now when a file of this suffix could not be written there."""
-    if path.suffix.lower() != suffix:
-        raise OutputError(f"{path}: no writer for this kind of file; known: {suffix}")
-    refuse_existing(path, overwrite=overwrite)
-    if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise OutputError(f"{path}: cannot write there: Permission denied")
