@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mr2ct.card import Card
 from mr2ct.cycle_card import CycleCertificate, CycleFacts
-from mr2ct.cycle_certificate import certify_way_back
+from mr2ct.cycle_certificate import TOLD_PERCENT, certify_way_back
 from mr2ct.cycle_error import MOST, mr_range, relative_error
 from mr2ct.model import Model, Reference, graph_file
 from mr2ct_export.exact_norm import with_exact_norms
@@ -70,7 +70,7 @@ def cycle_facts(reference: Reference) -> CycleFacts:
 def limit_of(means: NDArray[np.float64]) -> float:
     """The mean error of a head, percent, that is too much, by the mean errors of slices, (n,)."""
     mean = float(means.mean())
-    return max(mean + LIMIT_SDS * _sd(means), LIMIT_LEAST * mean, 0.1)  # 0.1: the last digit that is told
+    return max(mean + LIMIT_SDS * _sd(means), LIMIT_LEAST * mean, TOLD_PERCENT)
 
 
 def _sd(means: NDArray[np.float64]) -> float:

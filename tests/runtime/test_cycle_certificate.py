@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mr2ct.certificate import BUDGETS_HU
 from mr2ct.cycle_card import CycleFacts
 from mr2ct.cycle_certificate import BUDGETS_PERCENT, certify_way_back
 from mr2ct.errors import ModelError
@@ -41,13 +40,13 @@ def reference() -> Reference:
 
 
 def test_the_error_is_a_part_of_the_window_which_is_two_wide() -> None:
-    found = certify_way_back(Shifted(0.002), reference(), file=BACK, precision="fp16")
+    found = certify_way_back(Shifted(0.004), reference(), file=BACK, precision="fp16")
     assert (found.file, found.precision, found.engine, found.slices) == (BACK, "fp16", "a test", 2)
     assert found.voxels == reference().head.sum()
     for error in (found.mean_percent, found.p99_9_percent, found.max_percent):
-        assert error == pytest.approx(0.1, rel=1e-3)
-    assert not found.passed  # fp16 may be 0.0125 % off on average
-    assert certify_way_back(Shifted(0.0002), reference(), file=BACK, precision="fp16").passed
+        assert error == pytest.approx(0.2, rel=1e-3)
+    assert not found.passed  # fp16 may be 0.1 % off on average
+    assert certify_way_back(Shifted(0.001), reference(), file=BACK, precision="fp16").passed
 
 
 def test_only_the_head_counts() -> None:
@@ -71,12 +70,10 @@ def test_without_pytorchs_answer_or_a_head_nothing_is_proved(changed: dict[str, 
         certify_way_back(Shifted(0), replace(reference(), **changed), file=BACK, precision="fp32")
 
 
-def test_both_ways_have_the_same_budget_as_a_part_of_their_windows() -> None:
-    assert set(BUDGETS_PERCENT) == set(BUDGETS_HU)
-    assert BUDGETS_PERCENT["fp32"] == {"max_percent": pytest.approx(0.005)}  # 0.1 of 2000 HU
-    assert BUDGETS_PERCENT["fp16"] == {"mean_percent": pytest.approx(0.0125), "p99_9_percent": pytest.approx(0.25)}
-    for budget in BUDGETS_PERCENT.values():
-        assert budget.get("mean_percent", budget.get("max_percent", 1)) <= 0.05  # a check is told to 0.1 %
+@pytest.mark.parametrize("precision", BUDGETS_PERCENT)
+def test_no_engine_within_its_budget_moves_the_mean_by_more_than_the_digit_that_is_told(precision: str) -> None:
+    budget = BUDGETS_PERCENT[precision]
+    assert budget.get("mean_percent", budget.get("max_percent", 1)) <= 0.1
 
 
 def test_a_certificate_passes_up_to_its_budget_and_not_beyond() -> None:

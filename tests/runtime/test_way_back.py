@@ -15,7 +15,7 @@ from mr2ct.model import Model
 from mr2ct.way_back import choose_way_back
 from small_models import BACK, affine_graph, cycle_facts, halving_model, identity_reference, write_model
 
-FAILED = replace(cycle_facts().certificates[0], max_percent=0.006)
+FAILED = replace(cycle_facts().certificates[0], max_percent=0.11)
 PROVING = "on the way back too, over the model's reference slices"
 
 
@@ -83,7 +83,7 @@ def test_openvino_is_proved_here_once_and_then_taken_at_its_word(tmp_path: Path)
         with choose_way_back(model, there(model, "openvino"), threads=1, say=said.append) as back:
             assert "OpenVINO" in back.backend.description
             assert back.certificate is not None
-            assert 0 <= back.certificate.max_percent <= 0.005
+            assert 0 <= back.certificate.max_percent <= 0.1
             assert back.certificate.slices == 2
     assert [line.endswith(PROVING) for line in said] == [True]
 
@@ -97,7 +97,7 @@ def test_what_cannot_be_proved_here_goes_to_the_cpu_and_says_why(wrong: str, tmp
     with choose_way_back(model, there(model, "openvino"), threads=1, say=said.append) as back:
         assert "onnxruntime" in back.backend.description
     assert said[-1].startswith("the cycle check goes to onnxruntime on the CPU, not to openvino (")
-    why = "mean 1, p99_9 1, max 1 %, where the budget is max 0.005 % of the MR window"
+    why = "mean 1, p99_9 1, max 1 %, where the budget is max 0.1 % of the MR window"
     assert (why if wrong == "another answer" else "export again with --cycle-check") in said[-1]
 
 
