@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -77,6 +78,6 @@ def _spread(
 def packed(reference: Reference) -> bytes:
     """The bytes of reference.npz; the same slices give the same bytes."""
     buffer = io.BytesIO()
-    way_back = {} if reference.cycled_mr is None else {"cycled_mr": reference.cycled_mr}
-    np.savez_compressed(buffer, mr=reference.mr, synthetic_ct=reference.synthetic_ct, head=reference.head, **way_back)
+    arrays: dict[str, Any] = {name: array for name, array in vars(reference).items() if array is not None}
+    np.savez_compressed(buffer, **arrays)
     return buffer.getvalue()

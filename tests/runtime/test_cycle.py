@@ -99,7 +99,7 @@ def test_what_comes_back_whole_has_no_error(mr: Volume, exact: Model) -> None:
     assert check.warnings == ()
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     orientation=st.integers(0, 47),
     angles=st.tuples(*[st.floats(-20, 20)] * 3),
