@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from mr2ct_export.engines import build_engine, check_engine, clear_engines, list_engines
+
+if TYPE_CHECKING:
+    from mr2ct.card import Card
+    from mr2ct.cycle_card import CycleFacts
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -26,6 +31,11 @@ from mr2ct_export.engines import build_engine, check_engine, clear_engines, list
     "--half-weights",
     is_flag=True,
     help="Round weights to fp16 first: a model folder half as large, proved as such.",
+)
+@click.option(
+    "--cycle-check",
+    is_flag=True,
+    help="Also write ct_to_mr, so that mr2ct-run --cycle-check can map its CT back to MR.",
 )
 @click.option(
     "--reference",
@@ -81,6 +91,7 @@ def main(
     int8: bool,
     calibration: tuple[Path, ...],
     half_weights: bool,
+    cycle_check: bool,
     reference: tuple[Path, ...],
     width: int,
     seed: int,
@@ -120,7 +131,9 @@ def main(
     try:
         if flavour is not None:
             check_engine(flavour)  # what is missing is told before minutes of work
-        refused = _export(checkpoint, out, fp16, calibration, half_weights, reference, width, seed, about, overwrite)
+        refused = _export(
+            checkpoint, out, fp16, calibration, half_weights, cycle_check, reference, width, seed, about, overwrite
+        )
     except (Mr2ctError, CheckpointError, ExportError) as error:
         click.echo(f"mr2ct-export: {error}", err=True)
         sys.exit(1)
@@ -147,6 +160,7 @@ def _export(
     fp16: bool,
     calibrations: tuple[Path, ...],
     half_weights: bool,
+    cycle_check: bool,
     references: tuple[Path, ...],
     width: int,
     seed: int,
@@ -181,7 +195,16 @@ def _export(
     if calibrations:
         volumes = [read_volume(path) for path in calibrations]
         calibration = calibration_from_volumes(volumes, source.slices, source.mr_window, slices.mr)
-    exported = export(source, slices, out, fp16=fp16, int8=calibration, half_weights=half_weights, overwrite=overwrite)
+    exported = export(
+        source,
+        slices,
+        out,
+        fp16=fp16,
+        int8=calibration,
+        half_weights=half_weights,
+        cycle_check=cycle_check,
+        overwrite=overwrite,
+    )
     card = exported.card
     click.echo(f"{card.name}: {card.generator['parameters']:,} parameters; {card.description}")
     for c in card.certificates:
@@ -193,5 +216,19 @@ def _export(
     if card.quantisation is not None:
         q = card.quantisation
         click.echo(f"  in int8: {len(q.int8)} of the {len(q.alone)} convolutions that could be, by {q.engine}")
+    if card.cycle is not None:
+        _tell_cycle(card.cycle, card)
     click.echo(f"model folder: {out}")
     return exported.refused
+
+
+def _tell_cycle(facts: CycleFacts, card: Card) -> None:
+    for c in facts.certificates:
+        click.echo(
+            f"  {c.file}  {card.files[c.file].bytes / 1e6:.1f} MB  against PyTorch fp32 over {c.voxels:,} head voxels "
+            f"of {c.slices} slices: mean {c.mean_percent:.2g}, max {c.max_percent:.2g} % of the MR window"
+        )
+    click.echo(
+        f"  cycle check: {facts.mean_percent:.1f} +- {facts.sd_percent:.1f} % of the MR range over {facts.slices} "
+        f"slices; it will warn above {facts.limit_percent:.1f} %"
+    )

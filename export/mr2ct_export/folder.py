@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -14,20 +13,22 @@ import onnx
 
 import mr2ct
 from mr2ct.backend import Backend
-from mr2ct.card import Card, Certificate, FileFacts
+from mr2ct.card import Card, Certificate
 from mr2ct.certificate import certify
 from mr2ct.errors import DeviceError, ModelError, OutputError
 from mr2ct.model import CARD, REFERENCE, Model, Reference, graph_file
-from mr2ct.onnxruntime_backend import OnnxruntimeBackend
 from mr2ct_export.calibration import Calibration, observe
 from mr2ct_export.exact_norm import with_exact_norms
 from mr2ct_export.half_weights import with_half_weights
+from mr2ct_export.in_folder import engine as _engine
+from mr2ct_export.in_folder import put as _put
 from mr2ct_export.reference import answered, packed
 from mr2ct_export.rounding import quantised
 from mr2ct_export.sensitivity import choose_layers
 from mr2ct_export.to_half import to_half, with_kept_casts
 from mr2ct_export.to_int8 import eligible, to_int8, weights_of
 from mr2ct_export.to_onnx import INPUT, MAX_BATCH, OPSET, OUTPUT, ExportError, to_onnx
+from mr2ct_export.way_back import cycled, put_way_back
 from mr2ct_training.checkpoint import Checkpoint
 
 UNTRAINED = "untrained: for geometry and speed only"
@@ -49,15 +50,19 @@ def export(
     fp16: bool,
     int8: Calibration | None = None,
     half_weights: bool = False,
+    cycle_check: bool = False,
     overwrite: bool = False,
 ) -> Exported:
     """Write the model folder out: graphs, reference slices, card. int8: what to make an int8 graph by, None for none.
 
-    half_weights: keep the fp32 weights that fp16 holds exactly as such; see half_weights.py.
+    half_weights: keep the fp32 weights that fp16 holds exactly as such; see half_weights.py.  cycle_check: also write
+    ct_to_mr, see way_back.py.
 
     A graph outside its budget in HU is left out and named in `refused`. Raises ExportError when that is the fp32 graph,
     the one everything is measured against; OutputError when the place cannot be written.
     """
+    if cycle_check:
+        reference = cycled(reference, checkpoint)
     with _folder_or_nothing(out, overwrite=overwrite) as folder:
         card = _put(folder, _first_card(checkpoint), REFERENCE, packed(reference))
         graph = to_onnx(checkpoint.mr_to_ct, card.slices)
@@ -79,6 +84,12 @@ def export(
                 refused += [] if certificate.passed else [_refusal(certificate)]
             except ExportError as error:
                 refused.append(f"{graph_file('int8')}: not written: {error}")
+        if cycle_check:
+            try:
+                card, lines = put_way_back(folder, card, checkpoint, reference, fp16=fp16, on_disk=on_disk)
+                refused += lines
+            except ExportError as error:
+                refused.append(f"ct_to_mr: not written: {error}")
         (folder / CARD).write_text(card.to_json(), encoding="utf-8")
     return Exported(card, tuple(refused))
 
@@ -112,12 +123,6 @@ def _first_card(checkpoint: Checkpoint) -> Card:
         input_name=INPUT,
         output_name=OUTPUT,
     )
-
-
-def _put(folder: Path, card: Card, name: str, content: bytes) -> Card:
-    """Write a file into the folder and its facts into the card."""
-    (folder / name).write_bytes(content)
-    return replace(card, files={**card.files, name: FileFacts(hashlib.sha256(content).hexdigest(), len(content))})
 
 
 def _put_int8(
@@ -174,10 +179,10 @@ def _put_proved(
     name = graph_file(precision)
     if proof is not None:
         in_its_place = _put(folder, card, name, proof.SerializeToString(deterministic=True))
-        engine = _engine(folder, in_its_place, name)
+        engine = _engine(Model(folder, in_its_place), name)
         engine.description += ", rounding to fp16 as a GPU does"
     with_graph = _put(folder, card, name, graph.SerializeToString(deterministic=True))
-    own = _int8_engine(folder, with_graph, name) if precision == "int8" else _engine(folder, with_graph, name)
+    own = _int8_engine(folder, with_graph, name) if precision == "int8" else _engine(Model(folder, with_graph), name)
     certificate = certify(
         own if proof is None else engine, reference, file=name, precision=precision, ct_window_hu=card.ct_window_hu
     )
@@ -187,20 +192,13 @@ def _put_proved(
     return replace(with_graph, certificates=(*card.certificates, certificate)), certificate
 
 
-def _engine(folder: Path, card: Card, name: str) -> OnnxruntimeBackend:
-    try:
-        return OnnxruntimeBackend(Model(folder, card), name, "cpu")
-    except ModelError as error:
-        raise ExportError(str(error)) from error
-
-
 def _int8_engine(folder: Path, card: Card, name: str) -> Backend:
     """OpenVINO, which multiplies in eight bits; where it is not installed onnxruntime, which convolves the same rounded
     numbers in fp32."""
     try:
         from mr2ct.openvino_backend import OpenvinoBackend
     except DeviceError:
-        return _engine(folder, card, name)
+        return _engine(Model(folder, card), name)
     try:
         return OpenvinoBackend(Model(folder, card), name, "int8", say=lambda _: None)
     except ModelError as error:

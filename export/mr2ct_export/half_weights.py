@@ -19,12 +19,13 @@ KERNEL = 4  # axes of a convolution's weight: outputs, inputs, rows, columns
 
 
 def rounded(checkpoint: Checkpoint) -> Checkpoint:
-    """The checkpoint with its generator's convolution weights rounded to the nearest that fp16 holds."""
-    network = copy.deepcopy(checkpoint.mr_to_ct)
-    for weight in network.parameters():
+    """The checkpoint with its generators' convolution weights rounded to the nearest that fp16 holds."""
+    there, back = copy.deepcopy((checkpoint.mr_to_ct, checkpoint.ct_to_mr))
+    for weight in (*there.parameters(), *(back.parameters() if back is not None else ())):
         if weight.ndim == KERNEL:
             weight.data = weight.data.half().float()
-    return replace(checkpoint, mr_to_ct=network, training={**checkpoint.training, "weights": "rounded to fp16"})
+    training = {**checkpoint.training, "weights": "rounded to fp16"}
+    return replace(checkpoint, mr_to_ct=there, ct_to_mr=back, training=training)
 
 
 def with_half_weights(graph: onnx.ModelProto) -> onnx.ModelProto:

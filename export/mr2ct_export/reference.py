@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from mr2ct.head import head_mask
 from mr2ct.intensity import mr_limits, to_network
 from mr2ct.modality import refuse_ct
 from mr2ct.model import Reference
-from mr2ct.model_grid import place, to_model_grid
+from mr2ct.model_grid import mask_to_model_grid, place, to_model_grid
 from mr2ct.volume import Volume
 
 SLICES = 6  # over the breadth of a head: 200,000 head voxels, enough for a p99.9, and a file under 3 MB
@@ -60,7 +61,7 @@ def full_slices(mr: Volume, slices: SliceGrid, window: MrWindow) -> tuple[NDArra
     limits = mr_limits(window, mr.voxels, head)
     grid = place(mr.grid, head, slices).grid
     inputs = to_network(to_model_grid(mr, grid, outside=limits[0]), limits)
-    inside = to_model_grid(Volume(head.astype(np.uint8), mr.grid), grid, outside=0) > 0.5
+    inside = mask_to_model_grid(head, mr.grid, grid)
     full = np.flatnonzero(inside.mean(axis=(1, 2)) >= LEAST_HEAD)
     if len(full) == 0:
         raise VolumeError("the MR to take slices from holds too little head in any sagittal slice")
@@ -77,5 +78,6 @@ def _spread(
 def packed(reference: Reference) -> bytes:
     """The bytes of reference.npz; the same slices give the same bytes."""
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, mr=reference.mr, synthetic_ct=reference.synthetic_ct, head=reference.head)
+    arrays: dict[str, Any] = {name: array for name, array in vars(reference).items() if array is not None}
+    np.savez_compressed(buffer, **arrays)
     return buffer.getvalue()

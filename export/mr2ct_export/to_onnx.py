@@ -23,9 +23,10 @@ class ExportError(RuntimeError):
     """The graph is not what it has to be; one line."""
 
 
-def to_onnx(generator: nn.Module, slices: SliceGrid) -> onnx.ModelProto:
+def to_onnx(generator: nn.Module, slices: SliceGrid, ends: tuple[str, str] = (INPUT, OUTPUT)) -> onnx.ModelProto:
     """The generator as a graph: "mr" (batch, 1, rows, columns) float32 to "synthetic_ct", batch from 1 to MAX_BATCH.
 
+    ends: other names of its input and output.
     Raises ExportError when the exporter fails, or when InstanceNorm did not arrive as InstanceNormalization: taken
     apart into BatchNorm or into means and square roots it runs slower, and in half precision overflows.
     """
@@ -37,8 +38,8 @@ def to_onnx(generator: nn.Module, slices: SliceGrid) -> onnx.ModelProto:
                 (example,),
                 dynamo=True,
                 opset_version=OPSET,
-                input_names=[INPUT],
-                output_names=[OUTPUT],
+                input_names=ends[:1],
+                output_names=ends[1:],
                 dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=MAX_BATCH)},),
                 verbose=False,
             )

@@ -41,7 +41,7 @@ def _silent(_: str) -> None:
 
 @dataclass(frozen=True)
 class Choice:
-    """A backend, the file of the model and the precision it runs, why these, and what proves them.
+    """A backend, the file of the model and the precision it runs, why these, what proves them, and its device.
 
     certificate: of this machine, or of the model's card where its engine is the card's own; None only when it was asked
     for uncertified. A context manager: the end of the block closes the backend.
@@ -52,6 +52,8 @@ class Choice:
     precision: str
     why: str
     certificate: Certificate | None
+    device: str = "cpu"  # of DEVICES, the one that was taken
+    made_of: str = ""  # sha256 of what runs: of the plan, or of the graph and what was done to it
 
     def __enter__(self) -> Self:
         return self
@@ -114,7 +116,7 @@ def _first_that_runs(
 ) -> Choice:
     """The fastest of the wanted precisions that the device has, the model has, and that is proved."""
     errors: list[Mr2ctError] = []
-    for precision in _certified(model, device, wanted, uncertified):
+    for precision in certified(model, device, wanted, uncertified):
         try:
             return _proved(model, device, precision, why, uncertified, threads, say)
         except (DeviceError, ModelError) as error:  # the CPU has no bfloat16, or here it is outside its budget
@@ -131,7 +133,8 @@ def _proved(
     opened = open_device(model, device, precision, threads, say)
     backend, file = opened.backend, opened.file
     if uncertified:
-        return Choice(backend, file, precision, why, None if opened.hardware else model.card.certificate(file))
+        of_card = None if opened.hardware else model.card.certificate(file)
+        return Choice(backend, file, precision, why, of_card, device, opened.made_of)
     try:
         certificate = model.card.certificate(file)
         if opened.hardware:
@@ -147,24 +150,27 @@ def _proved(
     except BaseException:
         backend.close()
         raise
-    return Choice(backend, file, precision, why, certificate)
+    return Choice(backend, file, precision, why, certificate, device, opened.made_of)
 
 
-def _certified(model: Model, device: str, wanted: tuple[str, ...], uncertified: bool) -> list[str]:
-    """Those of the wanted precisions that may be run, the device's fastest first. Raises where there are none."""
+def certified(model: Model, device: str, wanted: tuple[str, ...], uncertified: bool) -> list[str]:
+    """Those of the wanted precisions that may be run, the device's fastest first.
+
+    Raises DeviceError where the device computes in none of them, ModelError where the model has no certified graph.
+    """
     able = [precision for precision in RUNS[device] if precision in wanted]
     if not able:
         raise DeviceError(f"{device} does not compute in {' or '.join(wanted)}; it does in {', '.join(RUNS[device])}")
-    there = [precision for precision in able if file_of(precision) in model.card.files]
+    there = [precision for precision in able if file_of(precision, model.way) in model.card.files]
     if not there:
         raise ModelError(
             f"{model.folder}: no {' or '.join(able)} graph; it has {', '.join(model.precisions) or 'none'}; "
             "mr2ct-export writes them"
         )
-    proved = [precision for precision in there if uncertified or model.card.certificate(file_of(precision))]
+    proved = [precision for precision in there if uncertified or model.proves(file_of(precision, model.way))]
     if not proved:
+        file = file_of(there[0], model.way)
         raise ModelError(
-            f"{model.folder}: {file_of(there[0])} has no passing certificate; export it again, or --uncertified runs "
-            "it all the same"
+            f"{model.folder}: {file} has no passing certificate; export it again, or --uncertified runs it all the same"
         )
     return proved

@@ -97,7 +97,6 @@ def main(
     precision: str,
     quality: str,
     threads: int | None,
-    uncertified: bool,
     unmarked: bool,
     json_file: Path | None,
     **wished: Any,  # fields of Wishes
@@ -130,7 +129,7 @@ def main(
                 return engines.enter_context(
                     choose_backend(
                         model, device=device, precision=precision, quality=quality, threads=threads,
-                        uncertified=uncertified, say=note,
+                        uncertified=wishes.uncertified, say=note,
                     )
                 )  # fmt: skip
 

@@ -13,16 +13,19 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from mr2ct.backend import Backend
 from mr2ct.card import Certificate
 from mr2ct.certificate import BUDGETS_HU, certify
+from mr2ct.cycle_card import CycleCertificate
 from mr2ct.engine_cache import CERTIFICATE, cache_folder, make_cache_folder
 from mr2ct.errors import ModelError, OutputError
 from mr2ct.model import REFERENCE, Model
 from mr2ct.writing import whole_or_not_at_all
 
 SCHEMA = "mr2ct-certificate/1"
+Proof = TypeVar("Proof", Certificate, CycleCertificate)
 
 
 @dataclass(frozen=True)
@@ -68,19 +71,42 @@ def certify_here(
     proved = Proved(
         backend.description, made_of, precision, card.files[REFERENCE].sha256, card.ct_window_hu, hardware
     )  # fmt: skip
+
+    def measure() -> Certificate:
+        return certify(backend, model.reference(), file=file, precision=precision, ct_window_hu=card.ct_window_hu)
+
+    say_it = f"proving {backend.description} equal to PyTorch here, over the model's reference slices"
+    certificate = kept_or_measured(
+        proved, measure, Certificate, lambda kept: kept.budget_hu == BUDGETS_HU[precision], say_it, say, folder
+    )
+    if not certificate.passed:
+        raise ModelError(f"{backend.description}: {outside_budget(certificate)}; --uncertified runs it all the same")
+    return certificate
+
+
+def kept_or_measured(
+    proved: Proved,
+    measure: Callable[[], Proof],
+    kind: type[Proof],
+    in_force: Callable[[Proof], bool],
+    say_it: str,
+    say: Callable[[str], None],
+    folder: Path | None = None,
+) -> Proof:
+    """A certificate of this machine, passed or not: the kept one, or what measure returns, which is kept.
+
+    kind: of the certificate.  in_force: whether a kept one was held to today's budgets.  say_it: the line to say before
+    anything is measured.  say, folder: see certify_here.
+    """
     kept_at = (cache_folder() if folder is None else folder) / proved.file_name
-    certificate = _read(kept_at, proved)
+    certificate = _read(kept_at, proved, kind, in_force)
     if certificate is None:
-        say(f"proving {backend.description} equal to PyTorch here, over the model's reference slices")
-        certificate = certify(
-            backend, model.reference(), file=file, precision=precision, ct_window_hu=card.ct_window_hu
-        )  # fmt: skip
+        say(say_it)
+        certificate = measure()
         try:
             _keep(kept_at, proved, certificate)
         except OutputError as error:
             say(f"the proof is not kept, and will be made again: {error}")
-    if not certificate.passed:
-        raise ModelError(f"{backend.description}: {outside_budget(certificate)}; --uncertified runs it all the same")
     return certificate
 
 
@@ -94,7 +120,7 @@ def outside_budget(certificate: Certificate) -> str:
     )
 
 
-def _keep(kept_at: Path, proved: Proved, certificate: Certificate) -> None:
+def _keep(kept_at: Path, proved: Proved, certificate: Certificate | CycleCertificate) -> None:
     """Write a certificate, whole. Raises OutputError."""
     about = {
         "schema": SCHEMA,
@@ -107,14 +133,13 @@ def _keep(kept_at: Path, proved: Proved, certificate: Certificate) -> None:
         partial.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
 
 
-def _read(kept_at: Path, proved: Proved) -> Certificate | None:
+def _read(kept_at: Path, proved: Proved, kind: type[Proof], in_force: Callable[[Proof], bool]) -> Proof | None:
     """The kept certificate, None when it is missing, damaged, of other facts, or held to other budgets than today's."""
     try:
         about = json.loads(kept_at.read_text(encoding="utf-8"))
-        certificate = Certificate(**about["certificate"])
+        certificate = kind(**about["certificate"])
         same = about["schema"] == SCHEMA and about["proved"] == json.loads(json.dumps(asdict(proved)))
-        holds = same and certificate.budget_hu == BUDGETS_HU[proved.precision]
-        holds = holds and certificate.passed is about["passed"]
+        holds = same and in_force(certificate) and certificate.passed is about["passed"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
     return certificate if holds else None

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,37 +19,58 @@ REFERENCE = "reference.npz"
 LARGEST_CARD = 1 << 20  # bytes; a card is a few thousand
 INSTALLED = Path(__file__).parent / "models"  # what comes with mr2ct, each a folder by its name
 DEFAULT, UNTRAINED = "head-t1", "untrained-demo"
+Way = Literal["mr_to_ct", "ct_to_mr"]
 
 
-def graph_file(precision: str) -> str:
-    """The file name of the MR-to-CT graph of a precision ("fp32", "fp16", ...)."""
-    return f"mr_to_ct.{precision}.onnx"
+def graph_file(precision: str, way: Way = "mr_to_ct") -> str:
+    """The file name of the graph of a precision ("fp32", "fp16", ...)."""
+    return f"{way}.{precision}.onnx"
 
 
 @dataclass(frozen=True)
 class Reference:
     """Slices and what PyTorch made of them in fp32.
 
-    mr, synthetic_ct: (N, 1, rows, columns) float32 in [-1, 1].  head: (N, rows, columns) bool.
+    mr, synthetic_ct: (N, 1, rows, columns) float32 in [-1, 1].  head: (N, rows, columns) bool.  cycled_mr: what
+    ct_to_mr made of synthetic_ct, like it; None in a folder without ct_to_mr.
     """
 
     mr: NDArray[np.float32]
     synthetic_ct: NDArray[np.float32]
     head: NDArray[np.bool_]
+    cycled_mr: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)
 class Model:
-    """An opened model folder, every file of which was what the card says when it was opened."""
+    """An opened model folder, every file of which was what the card says when it was opened.
+
+    way: which of its two networks an engine runs.  The ends of that network are the card's input_name and output_name.
+    """
 
     folder: Path
     card: Card
+    way: Way = "mr_to_ct"
 
     @property
     def precisions(self) -> tuple[str, ...]:
         """The precisions there is a graph of, by the card's order."""
-        named = ((name, name.removeprefix("mr_to_ct.").removesuffix(".onnx")) for name in self.card.files)
-        return tuple(precision for name, precision in named if name == graph_file(precision))
+        named = ((name, name.removeprefix(f"{self.way}.").removesuffix(".onnx")) for name in self.card.files)
+        return tuple(precision for name, precision in named if name == graph_file(precision, self.way))
+
+    def way_back(self) -> Model:
+        """The same folder with the way from CT to MR to run. Raises ModelError where it has none."""
+        back, facts = replace(self, way="ct_to_mr"), self.card.cycle
+        if facts is None or not back.precisions:
+            raise ModelError(
+                f"model {self.card.name!r}: no ct_to_mr in it, so there is no cycle check; export with --cycle-check"
+            )
+        return replace(back, card=replace(self.card, input_name=facts.input_name, output_name=facts.output_name))
+
+    def proves(self, file: str) -> bool:
+        """Whether the card has a passing certificate of one of its graphs, of either way."""
+        back = self.card.cycle is not None and self.card.cycle.certificate(file) is not None
+        return back or self.card.certificate(file) is not None
 
     def read(self, name: str) -> bytes:
         """The bytes of a file of the folder. Raises ModelError when they are not those the card was written for."""
@@ -59,7 +81,9 @@ class Model:
         where, content, slices = self.folder / REFERENCE, self.read(REFERENCE), self.card.slices
         try:
             with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-                reference = Reference(*(np.asarray(arrays[name]) for name in ("mr", "synthetic_ct", "head")))
+                mr, ct, head = (np.asarray(arrays[name]) for name in ("mr", "synthetic_ct", "head"))
+                cycled_mr = np.asarray(arrays["cycled_mr"]) if "cycled_mr" in arrays else None
+                reference = Reference(mr, ct, head, cycled_mr)
         except Exception as error:  # numpy, zipfile and zlib each raise several of their own
             reason = str(error).partition("\n")[0] or type(error).__name__
             raise ModelError(f"{where}: not reference slices ({reason})") from error
@@ -69,7 +93,10 @@ class Model:
             ("mr", reference.mr, "float32", shape),
             ("synthetic_ct", reference.synthetic_ct, "float32", shape),
             ("head", reference.head, "bool", (*count, slices.rows, slices.columns)),
+            ("cycled_mr", reference.cycled_mr, "float32", shape),
         ):
+            if array is None:
+                continue
             if array.dtype != kind or array.shape != wanted:
                 raise ModelError(f"{where}: {name} is {array.dtype} {array.shape} where the card has {kind} {wanted}")
         return reference

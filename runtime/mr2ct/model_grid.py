@@ -108,6 +108,12 @@ def to_model_grid(mr: Volume, model_grid: Grid, outside: float) -> NDArray[np.fl
     return _resample(sitk.GetArrayViewFromImage(image), Grid.of(image), model_grid, outside)
 
 
+def mask_to_model_grid(mask: NDArray[np.bool_], grid: Grid, model_grid: Grid) -> NDArray[np.bool_]:
+    """A mask of a volume, (k, j, i), on the model grid: (slices, rows, columns) bool, what is more than half within."""
+    inside: NDArray[np.bool_] = to_model_grid(Volume(mask.astype(np.uint8), grid), model_grid, outside=0) > 0.5
+    return inside
+
+
 def from_model_grid(slices: NDArray[Any], model_grid: Grid, grid: Grid, outside: float) -> NDArray[np.float32]:
     """Values on the model grid, (slices, rows, columns), linearly interpolated onto a volume's: (k, j, i) float32."""
     return _resample(slices, model_grid, grid, outside)

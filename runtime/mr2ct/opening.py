@@ -9,7 +9,7 @@ from mr2ct.backend import Backend
 from mr2ct.cpu import this_cpu
 from mr2ct.errors import ModelError
 from mr2ct.gpu import first_gpu
-from mr2ct.model import Model, graph_file
+from mr2ct.model import Model, Way, graph_file
 from mr2ct.slabs import allowed_threads
 
 Say = Callable[[str], None]
@@ -29,15 +29,15 @@ class Opened:
     hardware: str
 
 
-def file_of(precision: str) -> str:
+def file_of(precision: str, way: Way = "mr_to_ct") -> str:
     """The graph that a precision is made from: bfloat16 is fp32's graph, computed in other numbers."""
-    return graph_file("fp32" if precision == "bf16" else precision)
+    return graph_file("fp32" if precision == "bf16" else precision, way)
 
 
 def open_device(model: Model, device: str, precision: str, threads: int | None, say: Say) -> Opened:
     """Open a device of mr2ct.choosing with a precision it can have. Raises DeviceError, ModelError, OutputError."""
-    if file_of(precision) not in model.card.files:
-        raise ModelError(f"{model.folder}: no {file_of(precision)}")
+    if file_of(precision, model.way) not in model.card.files:
+        raise ModelError(f"{model.folder}: no {file_of(precision, model.way)}")
     return _OPENERS[device](model, device, precision, threads, say)
 
 
@@ -45,7 +45,7 @@ def _onnxruntime(model: Model, device: str, precision: str, threads: int | None,
     """The card's certificates of fp32 and fp16 are of onnxruntime on a CPU; int8 differs from CPU to CPU."""
     from mr2ct.onnxruntime_backend import OnnxruntimeBackend
 
-    file = file_of(precision)
+    file = file_of(precision, model.way)
     if device == "onnxruntime-rtx":
         first_gpu()  # without one there is no use in looking for TensorRT; of CUDA onnxruntime itself tells best
     cores = None if threads is None else allowed_threads(threads, say)
@@ -57,7 +57,7 @@ def _onnxruntime(model: Model, device: str, precision: str, threads: int | None,
 def _openvino(model: Model, _: str, precision: str, threads: int | None, say: Say) -> Opened:
     from mr2ct.openvino_backend import OpenvinoBackend
 
-    file = file_of(precision)
+    file = file_of(precision, model.way)
     backend = OpenvinoBackend(model, file, precision, say=say, threads=threads)
     return Opened(backend, file, backend.made_of, str(this_cpu()))
 
@@ -75,7 +75,7 @@ def _tensorrt(model: Model, device: str, precision: str, _: int | None, say: Say
     engine, plan = engine_of(flavour, model, precision, say)
     kernels = None if flavour.builds_on_gpu else KeptKernels(engine.key, gpu)
     backend = TensorrtBackend(model, flavour, plan, gpu, say, kernels=kernels)
-    return Opened(backend, file_of(precision), engine.about["plan"]["sha256"], str(gpu))
+    return Opened(backend, file_of(precision, model.way), engine.about["plan"]["sha256"], str(gpu))
 
 
 _OPENERS: dict[str, Callable[[Model, str, str, int | None, Say], Opened]] = {

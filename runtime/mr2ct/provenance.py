@@ -12,7 +12,8 @@ from mr2ct.card import Certificate
 class Provenance:
     """model, version: the card's.  file, model_sha256: of the graph that ran.  engine: Backend.description.  precision:
     "fp32", ...  certificate: what proves the engine equal to PyTorch, None where it was run uncertified.  input_sha256:
-    of the MR's file, or of a series' files, see mr2ct.hashing.  outside: why the gate would have refused the MR, a line
+    of the MR's file, or of a series' files, see mr2ct.hashing.  engine_sha256: of the plan that ran, or of the graph
+    and what was done to it.  outside: why the gate would have refused the MR, a line
     each; empty where it did not.
     """
 
@@ -25,6 +26,7 @@ class Provenance:
     certificate: Certificate | None
     input_sha256: str
     outside: tuple[str, ...] = ()
+    engine_sha256: str = ""
 
     @property
     def software(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,7 +66,7 @@ def table(run: Run) -> str:
     rows = [f"  {n:<8} {run.seconds[n]:8.2f} s   {told}" for n, told in WHAT_STAGES_DO.items() if n in run.seconds]
     memory = "" if run.peak_bytes is None else f", peak memory {run.peak_bytes / 2**30:.2f} GiB"
     total = f"  {'total':<8} {run.total_seconds:8.2f} s   {run.slices_per_second:.2f} slices a second{memory}"
-    cycle = [] if run.cycle is None else [f"  {cycle_line(run.cycle)}"]
+    cycle = [] if run.cycle is None else [f"  {run.cycle.said}"]
     return "\n".join([*rows, total, *cycle])
 
 
@@ -82,20 +82,11 @@ def remarks(run: Run) -> list[str]:
     if run.verdict is None and card.trained:
         lines.append(f"the model {card.name!r} has no gate: nothing was asked of the MR but that a head is in it")
     lines += [f"OUTSIDE VALIDATED USE: {reason}" for reason in run.provenance.outside]
-    if run.cycle is not None and not run.cycle.within:
-        lines.append(f"{cycle_line(run.cycle)}: look at the CT where the MR does not come back")
+    if run.cycle is not None:
+        lines += run.cycle.warnings
     if run.result.choice.certificate is None:
         lines.append(f"{run.result.choice.file} has NO certificate here: its HU may be anything")
     return lines
-
-
-def cycle_line(cycle: CycleCheck) -> str:
-    """What the cycle check measured, for people."""
-    limit = "no limit in the card" if cycle.limit_percent is None else f"limit {cycle.limit_percent:.1f} %"
-    return (
-        f"cycle check: off by {cycle.mean_percent:.1f} % of the MR's range on average, 95 % of the head by less than "
-        f"{cycle.p95_percent:.1f} %, {limit}"
-    )
 
 
 def as_json(run: Run) -> dict[str, Any]:
@@ -129,11 +120,12 @@ def as_json(run: Run) -> dict[str, Any]:
         },
         "engine": {
             "description": result.choice.backend.description,
+            "sha256": run.provenance.engine_sha256,
             "precision": result.choice.precision,
             "why": result.choice.why,
         },
         "gate": None if run.verdict is None else {**asdict(run.verdict), "accepted": run.verdict.accepted},
-        "cycle": None if run.cycle is None else _cycle_json(run.cycle),
+        "cycle": None if run.cycle is None else run.cycle.as_json(),
         "mr_limits": result.mr_limits,
         "beyond_mm": result.beyond,
         "slices": result.slices,
@@ -143,9 +135,3 @@ def as_json(run: Run) -> dict[str, Any]:
         "total_seconds": run.total_seconds,
         "peak_memory_bytes": run.peak_bytes,
     }
-
-
-def _cycle_json(cycle: CycleCheck) -> dict[str, Any]:
-    """A cycle check without its volume."""
-    told: dict[str, Any] = {field.name: getattr(cycle, field.name) for field in fields(cycle) if field.name != "error"}
-    return {**told, "within": cycle.within}

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from mr2ct.backend import Backend
 from mr2ct.card import Card
 from mr2ct.choosing import Choice, choose_backend
 from mr2ct.errors import DeviceError
@@ -23,7 +24,7 @@ from mr2ct.volume import Volume
 
 @dataclass(frozen=True)
 class NetworkSlices:
-    """What the network saw and answered: (n, rows, columns) float32 in [-1, 1], both on this grid."""
+    """What a network saw and what it answered: mr, ct (n, rows, columns) float32 in [-1, 1], on grid, LPS mm."""
 
     mr: NDArray[np.float32]
     ct: NDArray[np.float32]
@@ -103,6 +104,7 @@ def synthesize(
     prepared: Prepared | None = None,
     batch: int | None = None,
     skip_air: bool = True,
+    check: Callable[[Volume, Mask], None] | None = None,
     keep_network: bool = False,
     on_slices: Callable[[int, int], None] | None = None,
 ) -> SyntheticCT:
@@ -110,8 +112,8 @@ def synthesize(
 
     mr: T1-weighted, any orientation and spacing.  choice: the engine, None for choose_backend(model).  prepared: what
     prepare made of this MR for this model, None to do that now.  batch: slices a call of the engine, None for its own.
-    skip_air: see prepare.  keep_network: keep what the network saw and answered, as the cycle check needs it.
-    on_slices(done, all): called after each call.
+    skip_air, check: see prepare.  keep_network: keep the slices, for mr2ct.cycle; 0.5 MB each.  on_slices(done, all):
+    called after each call.
     Raises VolumeError when the MR cannot be used, DeviceError when the engine fails, ModelError from choose_backend.
     """
     stages = Stages()
@@ -121,42 +123,46 @@ def synthesize(
             opened = choose_backend(model)
         with opened:
             result = synthesize(
-                mr, model, opened, prepared=prepared, batch=batch, skip_air=skip_air, keep_network=keep_network,
-                on_slices=on_slices,
+                mr, model, opened, prepared=prepared, batch=batch, skip_air=skip_air, check=check,
+                keep_network=keep_network, on_slices=on_slices,
             )  # fmt: skip
         return replace(result, seconds={**stages.seconds, **result.seconds})
     if prepared is None:
-        prepared = prepare(mr, card, skip_air=skip_air)
+        prepared = prepare(mr, card, skip_air=skip_air, check=check)
     with stages("engine"):
-        output = _through(choice, prepared.slices, batch, card.max_batch, on_slices)
+        output = through(choice.backend, prepared.slices, batch, card.max_batch, on_slices)
+    # to_hu works in place
+    network = NetworkSlices(prepared.slices, output.copy(), prepared.grid) if keep_network else None
     with stages("back"):
         hu = from_model_grid(to_hu(output, card.ct_window_hu), prepared.grid, mr.grid, outside=AIR_HU)
         ct = Volume(to_ct(hu, prepared.head), mr.grid, mr.header)
     return SyntheticCT(
         ct, prepared.head, prepared.beyond, prepared.limits, len(prepared.slices), prepared.skipped, choice,
-        {**prepared.seconds, **stages.seconds},
-        NetworkSlices(prepared.slices, output, prepared.grid) if keep_network else None,
+        {**prepared.seconds, **stages.seconds}, network,
     )  # fmt: skip
 
 
-def _through(
-    choice: Choice,
+def through(
+    backend: Backend,
     slices: NDArray[np.float32],
     batch: int | None,
     max_batch: int,
     on_slices: Callable[[int, int], None] | None,
 ) -> NDArray[np.float32]:
-    """All slices, (slices, rows, columns) in [-1, 1], through the engine, batch at a time; the same shape back."""
-    step = choice.backend.batch if batch is None else batch
+    """All slices, (slices, rows, columns) in [-1, 1], through an engine, batch at a time; the same shape back.
+
+    batch, on_slices: see synthesize.  max_batch: the model's.  Raises DeviceError when the engine fails.
+    """
+    step = backend.batch if batch is None else batch
     if not 1 <= step <= max_batch:
         raise DeviceError(f"a batch of {step} slices; this model takes 1 to {max_batch}")
     output = np.empty_like(slices)
     for start in range(0, len(slices), step):
         taken = slices[start : start + step, np.newaxis]  # (n, 1, rows, columns)
-        answer = choice.backend.run(taken)
+        answer = backend.run(taken)
         if not np.isfinite(answer).all():
             last = start + len(taken) - 1
-            raise DeviceError(f"{choice.backend.description}: NaN or infinity came out for slices {start} to {last}")
+            raise DeviceError(f"{backend.description}: NaN or infinity came out for slices {start} to {last}")
         output[start : start + step] = answer[:, 0]
         if on_slices is not None:
             on_slices(min(start + step, len(slices)), len(slices))

@@ -23,7 +23,7 @@ def engine_of(flavour: Flavour, model: Model, precision: str, say: Callable[[str
     Raises ModelError when the model has no such graph or TensorRT cannot read it, DeviceError when the flavour cannot
     build here, OutputError when the engine cannot be kept; see EngineCache.take_or_build.
     """
-    file = graph_file(precision)
+    file = graph_file(precision, model.way)
     if precision not in model.precisions:
         raise ModelError(f"{model.folder}: no engine, for it has no {file}")
     most = model.card.max_batch

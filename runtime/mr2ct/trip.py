@@ -20,12 +20,13 @@ from mr2ct.model import Model
 from mr2ct.picture import draw_planes, write_picture
 from mr2ct.places import is_series, nifti_of
 from mr2ct.provenance import Provenance
-from mr2ct.quiet import quiet_native_stderr
+from mr2ct.quiet import note, quiet_native_stderr
 from mr2ct.reading import read_volume
 from mr2ct.report import Run
 from mr2ct.stages import Stages, peak_memory_bytes
 from mr2ct.synthesis import Prepared, SyntheticCT, prepare, synthesize
 from mr2ct.volume import Volume
+from mr2ct.way_back import choose_way_back
 from mr2ct.writing import write_volume
 
 if TYPE_CHECKING:  # a run without DICOM does not load pydicom
@@ -41,6 +42,7 @@ class Wishes:
     also write NIfTI beside a DICOM series.  mark_synthetic: SyntheticData (0008,001C) YES in it.  force: run although
     the gate refuses, and say so in everything that is written.  cycle_check: map the CT back.  cycle_map: where to
     write the error of that.  batch: slices a call of the engine, None for its own.  picture, page: PNG and HTML files.
+    uncertified: also take a way back that is not proved.
     """
 
     series: str | None = None
@@ -54,6 +56,12 @@ class Wishes:
     picture: Path | None = None
     page: Path | None = None
     overwrite: bool = False
+    uncertified: bool = False
+
+    @property
+    def maps_back(self) -> bool:
+        """Whether the CT is to be mapped back to MR."""
+        return self.cycle_check or self.cycle_map is not None
 
 
 @dataclass(frozen=True)
@@ -88,6 +96,8 @@ def make_synthetic_ct(
     """
     started = time.perf_counter() if started is None else started
     stages = Stages()
+    if wishes.maps_back:
+        model.way_back()  # raises now where there is none
     if isinstance(engine, Choice):
         choice, read = engine, _read(source, target, model, wishes)
     else:
@@ -96,7 +106,7 @@ def make_synthetic_ct(
             with stages("load"):  # in this thread, where Ctrl-C is heard: it can take minutes
                 choice = engine()
             read = reading.result()
-    keep_network = wishes.cycle_check or wishes.cycle_map is not None
+    keep_network = wishes.maps_back
     result = synthesize(
         read.mr,
         model,
@@ -109,8 +119,9 @@ def make_synthetic_ct(
     stages.seconds.update({**read.seconds, **result.seconds})
     cycle = None
     if keep_network:
-        with stages("cycle"):
-            cycle = cycle_check(result, read.mr, model)
+        with stages("cycle"), choose_way_back(model, choice, uncertified=wishes.uncertified, say=note) as back:
+            cycle = cycle_check(result, read.mr, model, back, batch=wishes.batch)
+        result = replace(result, network=None)
     provenance = _provenance(model, read, result)
     with stages("write"), quiet_native_stderr():
         output_sha256 = _write(result.volume, target, read.series, provenance, wishes)
@@ -190,6 +201,7 @@ def _provenance(model: Model, read: _Read, result: SyntheticCT) -> Provenance:
         certificate=choice.certificate,
         input_sha256=read.sha256,
         outside=() if read.verdict is None else read.verdict.reasons,
+        engine_sha256=choice.made_of,
     )
 
 

@@ -28,6 +28,7 @@ from mr2ct.card import (
     PercentileWindow,
     Quantisation,
 )
+from mr2ct.cycle_card import CycleCertificate, CycleFacts
 from mr2ct.errors import ModelError
 
 Place = tuple[str | int, ...]  # the keys that lead to a value of card.json
@@ -69,9 +70,30 @@ CARD = Card(
         measured_on=12,
         engine="OpenVINO 2026.4.1, CPU, int8 and bf16",
     ),
+    cycle=CycleFacts(
+        slices=6,
+        voxels=123456,
+        mean_percent=3.5,
+        sd_percent=0.5,
+        p95_percent=9.5,
+        limit_percent=5.5,
+        certificates=(
+            CycleCertificate(
+                file="ct_to_mr.fp32.onnx",
+                precision="fp32",
+                engine="onnxruntime 1.32.0, CPU",
+                slices=6,
+                voxels=123456,
+                mean_percent=0.0001,
+                p99_9_percent=0.001,
+                max_percent=0.002,
+                budget_percent={"max_percent": 0.005},
+            ),
+        ),
+    ),
 )
 FIELDS: dict[str, Any] = json.loads(CARD.to_json())
-OPTIONAL = {"task", "intended_use", "mr2ct_version", "input_name", "output_name", "quantisation"}
+OPTIONAL = {"task", "intended_use", "mr2ct_version", "input_name", "output_name", "quantisation", "cycle"}
 FREE = {"generator", "training", "network_data_format"}  # what is in there is not ours to judge
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
@@ -127,8 +149,9 @@ REQUIRED = [
     pytest.param(place, id=".".join(map(str, place)))
     for place in PLACES
     if place[0] not in OPTIONAL or len(place) > 1
-    if place[:-1] not in {("files",), ("certificates",), ("ct_window_hu",)}
-    if place[-2:-1] not in {("budget_hu",), ("limits_hu",), ("int8",), ("alone",)}
+    if place[:-1] not in {("files",), ("certificates",), ("cycle", "certificates"), ("ct_window_hu",)}
+    if place[-2:-1] not in {("budget_hu",), ("budget_percent",), ("limits_hu",), ("int8",), ("alone",)}
+    if place not in {("cycle", "input_name"), ("cycle", "output_name")}
 ]
 
 
@@ -232,9 +255,9 @@ def test_a_card_without_an_optional_field_has_its_default(name: str) -> None:
     assert getattr(Card.from_json(_without((name,)), WHERE), name) == Card.__dataclass_fields__[name].default
 
 
-def test_a_card_without_an_int8_graph_has_nothing_to_say_of_it() -> None:
-    card = replace(CARD, quantisation=None)
-    assert "quantisation" not in json.loads(card.to_json())
+def test_a_card_without_an_int8_graph_or_a_way_back_has_nothing_to_say_of_it() -> None:
+    card = replace(CARD, quantisation=None, cycle=None)
+    assert not {"quantisation", "cycle"} & set(json.loads(card.to_json()))
     assert Card.from_json(card.to_json(), WHERE) == card
 
 
@@ -293,6 +316,9 @@ def test_what_is_no_number_is_refused_in_free_text_too(name: str, constant: str)
         (("files", GRAPH), "sha", f'files["{GRAPH}"]'),
         (("certificates",), {}, "certificates"),
         (("quantisation", "int8"), ["exit.1"], "quantisation.int8"),
+        (("cycle", "mean_percent"), -1.0, "cycle.mean_percent"),
+        (("cycle", "limit_percent"), 0, "cycle.limit_percent"),
+        (("cycle", "certificates", 0, "max_percent"), "none", "cycle.certificates[0].max_percent"),
     ],
 )
 def test_a_card_that_cannot_be_meant_is_refused_by_the_name_of_its_field(place: Place, value: Any, told: str) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 import phantom
 from mr2ct import choose_backend, open_model, read_volume, synthesize, write_volume
 from mr2ct.choosing import Choice
-from mr2ct.errors import DeviceError, VolumeError
+from mr2ct.errors import DeviceError, RefusedError, VolumeError
 from mr2ct.grid import Grid
 from mr2ct.model import Model
 from mr2ct.synthesis import SyntheticCT
@@ -191,6 +191,54 @@ def test_progress_counts_every_slice(identity_model: Model, identity: Choice) ->
     )
     assert seen[-1] == (result.slices, result.slices)
     assert [done for done, _ in seen] == [50, 100, result.slices]
+
+
+def test_what_the_network_saw_and_answered_is_kept_where_it_is_asked_for(
+    identity_model: Model, identity: Choice
+) -> None:
+    mr = phantom.smooth(grid_of(np.eye(3), (3.0, 3.0, 3.0)))
+    assert through(mr, identity_model, identity).network is None
+    result = synthesize(mr, identity_model, identity, batch=32, keep_network=True)
+    network = result.network
+    assert network is not None
+    assert network.mr.shape == network.ct.shape == (result.slices, 256, 256) == network.grid.shape
+    assert -1 <= network.mr.min() < network.mr.max() <= 1
+    assert np.array_equal(network.mr, network.ct)  # the identity's, and not yet HU
+    assert np.array_equal(result.volume.voxels, through(mr, identity_model, identity).volume.voxels)
+    x, y, z = 9.0, -20.0, 14.0  # LPS mm
+    i, j, k = np.rint((np.array((x, y, z)) - network.grid.origin) @ network.grid.axes / network.grid.spacing).astype(
+        int
+    )
+    there = (network.mr[k, j, i] + 1) * 1000
+    assert there == pytest.approx(hu_at(mr, (x, y, z)), abs=0.05 * RANGE)
+
+
+def test_a_check_sees_the_mr_and_its_head_before_the_engine_runs_and_may_refuse(identity_model: Model) -> None:
+    class Idle:
+        description, batch = "idle", 64
+
+        def run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+            raise AssertionError(f"{len(batch)} slices of a refused MR")
+
+        def close(self) -> None:
+            pass
+
+    def refuse(seen: Volume, head: NDArray[np.bool_]) -> None:
+        assert seen is mr
+        assert head.shape == mr.voxels.shape and head.any()
+        raise RefusedError("not this one")
+
+    mr = phantom.smooth(grid_of(np.eye(3), (3.0, 3.0, 3.0)))
+    with pytest.raises(RefusedError, match="not this one"):
+        synthesize(mr, identity_model, Choice(Idle(), "x", "fp32", "a test", None), check=refuse)
+
+
+def test_a_check_that_finds_nothing_is_a_stage_of_its_own(identity_model: Model) -> None:
+    mr, heads = phantom.smooth(grid_of(np.eye(3), (3.0, 3.0, 3.0))), list[NDArray[np.bool_]]()
+    result = synthesize(mr, identity_model, batch=32, check=lambda _, head: heads.append(head), keep_network=True)
+    assert np.array_equal(heads[0], result.head)
+    assert list(result.seconds) == ["load", "mask", "gate", "grid", "engine", "back"]
+    assert result.network is not None
 
 
 def test_the_mr_is_not_changed(identity_model: Model, identity: Choice) -> None:

@@ -88,6 +88,29 @@ def test_a_checkpoint_comes_back_exactly_as_it_was_saved(window: MrWindow, tmp_p
     assert after == replace(before, mr_to_ct=after.mr_to_ct, reference=after.reference)
 
 
+def test_the_way_back_comes_back_too(tmp_path: Path) -> None:
+    back = untrained(SMALL, seed=4)
+    save_checkpoint(replace(small(), ct_to_mr=back), tmp_path / "brain.pt")
+    after = load_checkpoint(tmp_path / "brain.pt")
+    assert after.ct_to_mr is not None
+    assert not after.ct_to_mr.training
+    for network, wanted in ((after.mr_to_ct, small().mr_to_ct), (after.ct_to_mr, back)):
+        weights = network.state_dict()
+        assert all(torch.equal(weights[name], tensor) for name, tensor in wanted.state_dict().items())
+
+
+def test_a_checkpoint_from_before_there_was_a_way_back_has_none(saved: Path) -> None:
+    content = read_content(saved)
+    assert content.pop("ct_to_mr") is None
+    torch.save(content, saved)
+    assert load_checkpoint(saved).ct_to_mr is None
+
+
+def test_a_way_back_of_another_architecture_is_refused(saved: Path) -> None:
+    torch.save(read_content(saved) | {"ct_to_mr": untrained(replace(SMALL, width=4)).state_dict()}, saved)
+    assert_refused(saved, "another architecture")
+
+
 def test_a_loaded_generator_is_ready_to_run(saved: Path) -> None:
     assert not load_checkpoint(saved).mr_to_ct.training
 
@@ -195,6 +218,7 @@ def test_a_missing_field_is_refused_and_named(field: str, saved: Path) -> None:
         {"ct_window_hu": [1.0]},
         {"ct_window_hu": 7},
         {"mr_to_ct": 7},
+        {"ct_to_mr": 7},
         {"slices": 7},
         {"slices": {"plane": "sagittal", "rows": "many", "columns": 8, "pixel_mm": 1.0, "spacing_mm": 1.0}},
         {"slices": {"plane": "sagittal", "rows": 8, "columns": 8, "pixel_mm": 0.0, "spacing_mm": 1.0}},

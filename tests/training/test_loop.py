@@ -146,6 +146,19 @@ def test_a_changed_data_set_other_settings_and_strangers_are_not_resumed(data: D
         train(CONFIG, data, tmp_path, fabric(), resume=True)
 
 
+@pytest.mark.parametrize("scheme", ["unpaired", "paired"])
+def test_a_checkpoint_has_the_way_back_where_the_scheme_trains_one(scheme: str, data: Dataset, tmp_path: Path) -> None:
+    config = TrainConfig(**{**CONFIG.to_dict(), "scheme": scheme, "pool_size": 0})
+    with pytest.raises(StoppedError):
+        train(config, data, tmp_path, fabric(), asked_to_stop=_after(2))
+    back = load_checkpoint(tmp_path / "last.ckpt").ct_to_mr
+    if scheme == "paired":
+        assert back is None
+        return
+    assert back is not None
+    assert_equal(dict(back.state_dict()), dict(state(tmp_path)["networks"]["ct_to_mr"]["weights"]))
+
+
 def test_a_finished_run_is_not_written_over(data: Dataset, tmp_path: Path) -> None:
     (tmp_path / "last.ckpt").write_bytes(b"mine")
     done = subprocess.run(command(data, tmp_path, *SHORT), capture_output=True, text=True)

@@ -32,6 +32,7 @@ class Checkpoint:
     "untrained".  about: name, version, description, authors, data_source for the card, as far as known.
     reference: slices kept for proving engines: the MR, (N, 1, rows, columns) float32 in [-1, 1], and the head in them,
     (N, rows, columns) bool; None where the training kept none.  slices: the grid of the slices it was trained on.
+    ct_to_mr: the way back, of the same size, for the cycle check; None where nothing trained it.
     """
 
     mr_to_ct: Generator
@@ -41,6 +42,7 @@ class Checkpoint:
     about: dict[str, str] = field(default_factory=dict)
     reference: tuple[Tensor, Tensor] | None = None
     slices: SliceGrid = PAPER_SLICES
+    ct_to_mr: Generator | None = None
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: Path, state: dict[str, Any] | None = None) -> None:
@@ -53,6 +55,7 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path, state: dict[str, Any] | 
         "format": FORMAT,
         "generator": asdict(checkpoint.mr_to_ct.config),
         "mr_to_ct": checkpoint.mr_to_ct.state_dict(),
+        "ct_to_mr": None if checkpoint.ct_to_mr is None else checkpoint.ct_to_mr.state_dict(),
         "mr_window": {"kind": kind, **asdict(checkpoint.mr_window)},
         "ct_window_hu": list(checkpoint.ct_window_hu),
         "training": checkpoint.training,
@@ -80,27 +83,33 @@ def load_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint without running code from it. Raises CheckpointError, one line."""
     content = read_content(path)
     try:
-        network = Generator(GeneratorConfig(**content["generator"]))
-        network.load_state_dict(content["mr_to_ct"])
+        size, way_back = GeneratorConfig(**content["generator"]), content.get("ct_to_mr")  # older ones have no way back
         window = dict(content["mr_window"])
         kinds: dict[str, type[FixedWindow] | type[PercentileWindow]]
         kinds = {"fixed": FixedWindow, "percentile": PercentileWindow}
         kind = kinds[window.pop("kind")]
         low, high = content["ct_window_hu"]
         return Checkpoint(
-            mr_to_ct=network.eval(),
+            mr_to_ct=_generator(size, content["mr_to_ct"]),
             mr_window=kind(**window),
             ct_window_hu=(float(low), float(high)),
             training=content["training"],
             about=content["about"],
             slices=SliceGrid(**content["slices"]),
             reference=_checked_reference(content["reference"]),
+            ct_to_mr=None if way_back is None else _generator(size, way_back),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise CheckpointError(f"{path}: a field is missing or wrong ({error})") from error
     except RuntimeError as error:  # load_state_dict's word for other shapes or names
         reason = str(error).strip().splitlines()[-1].strip()
         raise CheckpointError(f"{path}: weights of another architecture ({reason})") from error
+
+
+def _generator(size: GeneratorConfig, weights: dict[str, Tensor]) -> Generator:
+    network = Generator(size)
+    network.load_state_dict(weights)
+    return network.eval()
 
 
 def read_content(path: Path) -> dict[str, Any]:

@@ -74,8 +74,8 @@ def save_state(
             "config": config.to_dict(),
             "dataset_sha256": manifest.sha256,
         }
-        generator = scheme.networks.modules["mr_to_ct"]
-        assert isinstance(generator, Generator)
+        generator, way_back = (scheme.networks.modules.get(name) for name in ("mr_to_ct", "ct_to_mr"))
+        assert isinstance(generator, Generator) and isinstance(way_back, Generator | None)
         checkpoint = Checkpoint(
             generator,
             manifest.mr_window,
@@ -84,6 +84,7 @@ def save_state(
             {"name": path.parent.name},
             _reference(dataset),
             manifest.slices,
+            way_back,  # the paired scheme has none
         )
         save_checkpoint(checkpoint, path, state)
     fabric.barrier()

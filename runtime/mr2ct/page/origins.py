@@ -93,6 +93,7 @@ def provenance(run: Run) -> str:
             ("output sha256", _hash(run.output_sha256)),
             (f"model sha256, {choice.file}", _hash(told.model_sha256)),
             ("engine", shown(choice.backend.description)),
+            ("engine sha256", _hash(told.engine_sha256)),
             ("mr2ct", shown(mr2ct.__version__)),
             ("exported by mr2ct", shown(run.model.card.mr2ct_version or "unknown")),
             ("Python", shown(platform.python_version())),

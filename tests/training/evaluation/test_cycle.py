@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mr2ct.cycle_error import mr_range, relative_error
 from mr2ct.reading import read_volume
 from mr2ct.volume import Volume
 from mr2ct.writing import write_volume
 from mr2ct_training.evaluation.conventions import PAPER
-from mr2ct_training.evaluation.cycle import CYCLE, mr_range, relative_error
+from mr2ct_training.evaluation.cycle import CYCLE
 from mr2ct_training.evaluation.pairs import EvaluationError, Pair
 from mr2ct_training.evaluation.scoring import metrics_of, score
 

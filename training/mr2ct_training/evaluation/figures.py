@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mr2ct.cycle_error import relative_error
 from mr2ct_training.evaluation.board import Colours, Scale
-from mr2ct_training.evaluation.cycle import CYCLE, relative_error
+from mr2ct_training.evaluation.cycle import CYCLE
 from mr2ct_training.evaluation.layout import Column, Line, Panel, laid_out
 from mr2ct_training.evaluation.planes import Cut, Planes
 from mr2ct_training.evaluation.results import Evaluation, Row

@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from mr2ct.cycle_error import mr_range, relative_error
 from mr2ct.errors import VolumeError
 from mr2ct.model_grid import from_model_grid
 from mr2ct.volume import Volume
 from mr2ct_training.ct_head import refuse_no_ct
 from mr2ct_training.evaluation.continuity import CONTINUITY_METRICS, continuity
 from mr2ct_training.evaluation.conventions import Convention
-from mr2ct_training.evaluation.cycle import CYCLE, mr_range, relative_error
+from mr2ct_training.evaluation.cycle import CYCLE
 from mr2ct_training.evaluation.masks import Ct, region, volume_of
 from mr2ct_training.evaluation.metrics import Metric, Values, error_metrics, error_values
 from mr2ct_training.evaluation.pairs import EvaluationError, Pair
