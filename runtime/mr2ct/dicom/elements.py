@@ -10,7 +10,7 @@ import math
 import struct
 
 from pydicom.datadict import tag_for_keyword
-from pydicom.dataelem import DataElement, RawDataElement
+from pydicom.dataelem import DataElement, RawDataElement, convert_raw_data_element
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
@@ -87,11 +87,14 @@ def short(header: Dataset, keyword: str, *, signed: bool = False) -> int | None:
 
 
 def items(header: Dataset, keyword: str) -> Sequence:
-    """The items of a sequence, none where it is absent. May raise what pydicom raises on damaged ones."""
+    """The items of a sequence, none where it is absent. May raise what pydicom raises on damaged ones.
+
+    The header keeps the bytes: header[tag] would convert others beside it.
+    """
     element = _element(header, keyword)
     if element is None:
         return Sequence()
-    value = header[element.tag].value
+    value = (convert_raw_data_element(element) if isinstance(element, RawDataElement) else element).value
     return value if isinstance(value, Sequence) else Sequence()
 
 

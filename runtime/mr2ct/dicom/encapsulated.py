@@ -31,7 +31,7 @@ JPEG = "1.2.840.10008.1.2.4."
 RLE = "1.2.840.10008.1.2.5"
 # what GDCM decodes: JPEG Baseline, Extended and Lossless (two), JPEG-LS and near-lossless, JPEG 2000 (two), RLE
 BY_GDCM = (*(JPEG + n for n in ("50", "51", "57", "70", "80", "81", "90", "91")), RLE)
-ALWAYS_LOSSY = tuple(JPEG + n for n in ("50", "51", "80"))
+ALWAYS_LOSSY = tuple(JPEG + n for n in ("50", "51", "81"))  # Baseline, Extended, near-lossless JPEG-LS
 HIGH_THROUGHPUT_JPEG_2000 = tuple(JPEG + n for n in ("201", "202", "203"))
 
 
@@ -61,7 +61,7 @@ class Encapsulated:
             self.stream.seek(begin)
             start = self.stream.read(8)
             length = struct.unpack("<I", start[4:])[0] if len(start) == 8 else 0
-            if start[:4] == SEQUENCE_END and places:
+            if start[:4] == SEQUENCE_END and len(start) == 8 and places:
                 return places
             if start[:4] != ITEM or begin + 8 + length > end:
                 raise VolumeError(f"{self.file.where}: its compressed pixels are cut short; send it again")

@@ -59,6 +59,11 @@ class DicomFile:
         return told(self.path)
 
     @property
+    def is_native(self) -> bool:
+        """Whether its pixels are neither compressed nor deflated."""
+        return self.syntax in UNCOMPRESSED and self.syntax != DEFLATED
+
+    @property
     def short(self) -> str:
         """The file's name, for a message that names its folder."""
         return clean(self.path.name)
@@ -94,6 +99,12 @@ class Found:
 def told(path: Path) -> str:
     """A path as part of a one-line message, whatever is in its name."""
     return clean(str(path), 400)
+
+
+def unreadable(error: OSError, folder: Path) -> VolumeError:
+    """An error of the system, of a file in a folder, as one line."""
+    place = Path(error.filename) if isinstance(error.filename, str) else folder
+    return VolumeError(f"{told(place)}: cannot be read: {error.strerror or type(error).__name__}")
 
 
 def find_files(folder: Path) -> Found:

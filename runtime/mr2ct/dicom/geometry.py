@@ -96,8 +96,9 @@ def _refuse_shared_places(ordered: Sequence[Frame], along: Array, where: str) ->
         why = "and the headers do not tell them apart"
     else:
         why = f"with {names[0]} {one.differences[names[0]]} and {other.differences.get(names[0]) or 'none'}"
+    places = len(ordered) - len(shared)
     raise VolumeError(
-        f"{where}: {len(ordered)} images at {len(ordered) - len(shared)} places ({one.where} and {other.where}, {why}), as "
+        f"{where}: {len(ordered)} images at {places} places ({one.where} and {other.where}, {why}), as "
         "of several echoes, time points or b-values; send one of them as a series of its own"
     )
 

@@ -11,7 +11,7 @@ from pydicom.dataset import Dataset
 
 from mr2ct.dicom.elements import decimal, double, raw, text, uid, words
 from mr2ct.dicom.enhanced import first_groups
-from mr2ct.dicom.files import DicomFile, Found, find_files, parse_file, told
+from mr2ct.dicom.files import DicomFile, Found, find_files, parse_file, told, unreadable
 from mr2ct.dicom.frames import MR_IMAGE, READABLE
 from mr2ct.dicom.weighting import t1_weighted
 from mr2ct.errors import VolumeError
@@ -99,13 +99,8 @@ def look_into(folder: Path) -> Contents:
                 if (file := parse_file(path)) is not None:
                     series.setdefault(_series_of(file), []).append(file)
     except OSError as error:
-        raise VolumeError(f"{told(folder)}: cannot be read: {error.strerror or clean_error(error)}") from error
+        raise unreadable(error, folder) from error
     return Contents(folder, found, series)
-
-
-def clean_error(error: OSError) -> str:
-    """An error of the system without its file name."""
-    return type(error).__name__
 
 
 def _series_of(file: DicomFile) -> str:

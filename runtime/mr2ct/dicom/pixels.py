@@ -39,11 +39,14 @@ def read_voxels(frames: Sequence[Frame], of: PixelFormat, where: str) -> tuple[N
             f"{where}: {of.columns} x {of.rows} x {len(frames)} voxels need {wanted / 2**30:.3g} GiB, up to "
             f"{MOST_VOXEL_BYTES >> 30} are read; choose a series of one head"
         )
-    voxels = np.empty((len(frames), of.rows, of.columns), dtype)
-    padding = np.zeros(voxels.shape, bool) if any(_padding(f.file, of) for f in frames) else None
     by_file: dict[DicomFile, list[int]] = {}
     for k, frame in enumerate(frames):
         by_file.setdefault(frame.file, []).append(k)
+    for file, slices in by_file.items():
+        if file.is_native and file.size - file.pixels_at < len(slices) * of.frame_bytes:
+            raise VolumeError(f"{file.where}: its pixels are cut short; send it again")
+    voxels = np.empty((len(frames), of.rows, of.columns), dtype)
+    padding = np.zeros(voxels.shape, bool) if any(_padding(f.file, of) for f in frames) else None
     for file, slices in by_file.items():
         pad = _padding(file, of)
         with file.at_pixels(64 + len(slices) * of.frame_bytes) as stream:
@@ -82,14 +85,18 @@ def _source(stream: BinaryIO, file: DicomFile, of: PixelFormat, frames: int) -> 
     if not wanted <= length < wanted + least:  # a few bytes too many are padding, a row or column is another image
         raise VolumeError(f"{file.where}: {length} bytes of pixels, {wanted} are needed; send it again")
     begin = stream.tell()
-    swapped = order == ">" and of.allocated == 8 and kind == b"OW"  # two cells a word
+    words = order == ">" and of.allocated == 8 and kind == b"OW"  # two cells a word, the first in its lower byte
 
     def native(number: int) -> NDArray[Any]:
-        stream.seek(begin + number * of.frame_bytes - (number * of.frame_bytes % 2 if swapped else 0))
-        data = stream.read(of.frame_bytes)
+        first = number * of.frame_bytes
+        odd = first % 2 if words else 0
+        stream.seek(begin + first - odd)
+        data = stream.read(of.frame_bytes + odd + (odd + of.frame_bytes) % 2 * words)
+        if words:
+            data = np.frombuffer(data[: len(data) // 2 * 2], ">u2").astype("<u2").tobytes()[odd:]
         if len(data) < of.frame_bytes:
             raise VolumeError(f"{file.where}: its pixels are cut short; send it again")
-        cells = np.frombuffer(data, f"{order}u{of.allocated // 8}")
+        cells = np.frombuffer(data, f"{order}u{of.allocated // 8}", of.rows * of.columns)
         return cells.astype(cells.dtype.newbyteorder("="), copy=False).reshape(of.rows, of.columns)
 
     return native

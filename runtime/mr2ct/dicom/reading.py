@@ -7,7 +7,7 @@ from pathlib import Path
 from mr2ct.dicom.choosing import choose_series
 from mr2ct.dicom.elements import uid, words
 from mr2ct.dicom.encapsulated import ALWAYS_LOSSY
-from mr2ct.dicom.files import DicomFile, find_files, told
+from mr2ct.dicom.files import DicomFile, find_files, told, unreadable
 from mr2ct.dicom.frames import Frame, frames_of
 from mr2ct.dicom.geometry import lattice
 from mr2ct.dicom.listing import Contents, look_into
@@ -38,7 +38,7 @@ def read_mr_series(folder: str | Path, series: str | None = None) -> MrSeries:
         voxels, told_of_voxels = read_voxels(frames, form, where)
         _refuse_grown(contents, where)
     except OSError as error:
-        raise VolumeError(f"{where}: cannot be read: {error.strerror or type(error).__name__}") from error
+        raise unreadable(error, folder) from error
     remarks = (*remarks, *_lossy(files), *_left_out(contents), *told_of_voxels)
     in_order = _by_slice(frames)
     return MrSeries(
