@@ -24,7 +24,8 @@ def choose_series(contents: Contents, series: str | None) -> tuple[SeriesFacts, 
             raise VolumeError(f"{contents.where}: no series {clean(series)}; there are {_listed(facts.values())}")
         chosen = facts[series]
     else:
-        _refuse_two_patients([file for files in contents.series.values() for file in files], contents.where)
+        everything = [file for files in contents.series.values() for file in files]
+        _refuse_two_patients([file for file in everything if any(_patient(file))], contents.where)
         chosen = _only(list(facts.values()), contents.where)
     files = contents.series[chosen.uid]
     where = f"{contents.where}: series {chosen.uid}"

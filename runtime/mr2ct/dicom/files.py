@@ -140,9 +140,9 @@ def _walk(folder: Path) -> Iterator[Path]:
             for entry in entries:
                 if entry.name.startswith(".") or entry.name.upper() == "DICOMDIR":
                     continue
-                if entry.is_dir():
+                if os.path.isdir(entry):
                     folders.append(Path(entry.path))
-                elif entry.is_file():  # neither a pipe, which would wait, nor a link to nothing
+                elif os.path.isfile(entry):  # neither a pipe, which would wait, nor a link to nothing or to itself
                     yield Path(entry.path)
 
 
@@ -165,9 +165,9 @@ def parse_file(path: Path) -> DicomFile | None:
             raise VolumeError(f"{told(path)}: not a file any more")
         try:
             syntax, header, pixels, pixels_at = _parse(file, status.st_size, FIRST_READ)
-        except (VolumeError, OSError, MemoryError):
-            raise
-        except Exception as error:  # pydicom raises a dozen kinds on damaged files, RecursionError among them
+        except Exception as error:  # pydicom raises a dozen kinds on damaged files, RecursionError and OSError among them
+            if isinstance(error, (VolumeError, MemoryError)) or (isinstance(error, OSError) and error.errno):
+                raise
             raise VolumeError(f"{told(path)}: damaged DICOM header ({type(error).__name__}); send it again") from error
     if syntax is None:
         return None
