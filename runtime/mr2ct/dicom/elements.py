@@ -44,7 +44,7 @@ def text(header: Dataset, keyword: str) -> str:
 
 def words(header: Dataset, keyword: str) -> tuple[str, ...]:
     """The values of a code string (CS), in capitals: ("ORIGINAL", "PRIMARY", "M")."""
-    values = (word.strip(" \0").upper() for word in raw(header, keyword).decode("ascii", "replace").split("\\"))
+    values = (clean(word.strip(" \0").upper()) for word in raw(header, keyword).decode("ascii", "replace").split("\\"))
     return tuple(word for word in values if word)
 
 

@@ -15,9 +15,10 @@ from typing import Any, BinaryIO
 import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
+from pydicom.config import IGNORE
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
-from pydicom.pixels.decoders.base import get_decoder
+from pydicom.pixels.decoders.base import Decoder, get_decoder
 from pydicom.uid import UID
 
 from mr2ct.dicom.elements import clean, raw
@@ -32,7 +33,7 @@ RLE = "1.2.840.10008.1.2.5"
 # what GDCM decodes: JPEG Baseline, Extended and Lossless (two), JPEG-LS and near-lossless, JPEG 2000 (two), RLE
 BY_GDCM = (*(JPEG + n for n in ("50", "51", "57", "70", "80", "81", "90", "91")), RLE)
 ALWAYS_LOSSY = tuple(JPEG + n for n in ("50", "51", "81"))  # Baseline, Extended, near-lossless JPEG-LS
-HIGH_THROUGHPUT_JPEG_2000 = tuple(JPEG + n for n in ("201", "202", "203"))
+BY_PYDICOM = tuple(JPEG + n for n in ("201", "202", "203"))  # High-Throughput JPEG 2000
 
 
 class Encapsulated:
@@ -98,9 +99,12 @@ def decoded(data: bytes, file: DicomFile, of: PixelFormat) -> NDArray[Any]:
     """The cells (rows, columns) of a compressed frame. Raises VolumeError without a decoder, or where it fails."""
     if of.high + 1 != of.stored:
         raise VolumeError(f"{file.where}: HighBit {of.high} of compressed pixels; send the series uncompressed")
-    frame = _alone(data, file.syntax, of)
     try:
-        cells = _by_gdcm(frame) if file.syntax in BY_GDCM else _by_pydicom(frame, file)
+        if file.syntax in BY_GDCM:
+            cells = _by_gdcm(_alone(data, file.syntax, of))
+        else:
+            decoder = _decoder(file)
+            cells, _ = decoder.as_array(_alone(data, file.syntax, of), index=0, raw=True)
     except VolumeError:
         raise
     except Exception as error:
@@ -139,20 +143,14 @@ def _by_gdcm(frame: Dataset) -> NDArray[Any]:
     return cells[0] if cells.ndim == 3 else cells
 
 
-def _by_pydicom(frame: Dataset, file: DicomFile) -> NDArray[Any]:
-    name = clean(UID(file.syntax).name)
-    try:
-        decoder = get_decoder(UID(file.syntax))
-    except NotImplementedError:
-        raise VolumeError(
-            f"{file.where}: no decoder for its transfer syntax ({name}); send the series uncompressed"
-        ) from None
+def _decoder(file: DicomFile) -> Decoder:
+    name = clean(UID(file.syntax, validation_mode=IGNORE).name)
+    if file.syntax not in BY_PYDICOM:
+        raise VolumeError(f"{file.where}: no decoder for its transfer syntax ({name}); send the series uncompressed")
+    decoder = get_decoder(UID(file.syntax))
     if not decoder.is_available:
-        cure = (
-            "pip install pylibjpeg pylibjpeg-openjpeg, or send the series uncompressed"
-            if file.syntax in HIGH_THROUGHPUT_JPEG_2000
-            else "send the series uncompressed"
+        raise VolumeError(
+            f"{file.where}: no decoder for its transfer syntax ({name}) is installed; pip install pylibjpeg "
+            "pylibjpeg-openjpeg, or send the series uncompressed"
         )
-        raise VolumeError(f"{file.where}: no decoder for its transfer syntax ({name}) is installed; {cure}")
-    cells, _ = decoder.as_array(frame, index=0, raw=True)
-    return cells
+    return decoder

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import os
 import stat
+import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -101,6 +102,17 @@ def told(path: Path) -> str:
     return clean(str(path), 400)
 
 
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No warnings of pydicom's: what matters of them is an error here.
+
+    Until Python 3.14 that holds for all threads of the process meanwhile.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
 def unreadable(error: OSError, folder: Path) -> VolumeError:
     """An error of the system, of a file in a folder, as one line."""
     place = Path(error.filename) if isinstance(error.filename, str) else folder
@@ -157,7 +169,7 @@ def _looks_naked(start: bytes) -> bool:
 def parse_file(path: Path) -> DicomFile | None:
     """The header of a file with DICOM's magic; None for a directory of media. Raises VolumeError where it is damaged.
 
-    pydicom warns of much: the caller lets no warning out, since to do so here would take the filters a file.
+    pydicom warns of much; call it in quiet().
     """
     with open(path, "rb") as file:
         status = os.fstat(file.fileno())
@@ -165,7 +177,9 @@ def parse_file(path: Path) -> DicomFile | None:
             raise VolumeError(f"{told(path)}: not a file any more")
         try:
             syntax, header, pixels, pixels_at = _parse(file, status.st_size, FIRST_READ)
-        except Exception as error:  # pydicom raises a dozen kinds on damaged files, RecursionError and OSError among them
+        except (
+            Exception
+        ) as error:  # pydicom raises a dozen kinds on damaged files, RecursionError and OSError among them
             if isinstance(error, (VolumeError, MemoryError)) or (isinstance(error, OSError) and error.errno):
                 raise
             raise VolumeError(f"{told(path)}: damaged DICOM header ({type(error).__name__}); send it again") from error

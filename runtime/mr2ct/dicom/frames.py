@@ -20,6 +20,7 @@ MR_IMAGE = "1.2.840.10008.5.1.4.1.1.4"
 ENHANCED_MR = "1.2.840.10008.5.1.4.1.1.4.1"
 LEGACY_ENHANCED_MR = "1.2.840.10008.5.1.4.1.1.4.4"
 READABLE = (MR_IMAGE, ENHANCED_MR, LEGACY_ENHANCED_MR)
+LARGEST = 1e6  # mm, or a rescale: what is larger is damaged, and would not be exact
 # what may tell images at one place apart
 DIFFERENCES = (
     "EchoTime", "EchoNumbers", "TemporalPositionIdentifier", "InversionTime", "FlipAngle", "TriggerTime",
@@ -92,8 +93,9 @@ def _placed(file: DicomFile, number: int | None, headers: Sequence[Dataset], tol
 def _needed(headers: Sequence[Dataset], keyword: str, count: int, where: str) -> tuple[float, ...]:
     for header in headers:
         if has(header, keyword):
-            if (values := decimals(header, keyword, count)) is None:
-                raise VolumeError(f"{where}: {keyword} is not {count} finite numbers; send the series again")
+            values = decimals(header, keyword, count)
+            if values is None or max(map(abs, values)) > LARGEST:
+                raise VolumeError(f"{where}: {keyword} is not {count} sound numbers; send the series again")
             return values
     raise VolumeError(f"{where}: no {keyword}, so where it lies is not known; send the scanner's own series")
 

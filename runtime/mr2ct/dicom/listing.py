@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from pydicom.dataset import Dataset
 
 from mr2ct.dicom.elements import decimal, double, raw, text, uid, words
 from mr2ct.dicom.enhanced import first_groups
-from mr2ct.dicom.files import DicomFile, Found, find_files, parse_file, told, unreadable
+from mr2ct.dicom.files import DicomFile, Found, find_files, parse_file, quiet, told, unreadable
 from mr2ct.dicom.frames import MR_IMAGE, READABLE
 from mr2ct.dicom.weighting import t1_weighted
 from mr2ct.errors import VolumeError
@@ -75,16 +74,13 @@ def list_series(folder: str | Path) -> tuple[SeriesFacts, ...]:
     Raises VolumeError when there is no DICOM file, or one that is damaged, which it names.
     """
     contents = look_into(Path(folder))
-    facts = (facts_of(files) for files in contents.series.values())
+    with quiet():
+        facts = [facts_of(files) for files in contents.series.values()]
     return tuple(sorted(facts, key=lambda series: (series.modality != "MR", series.uid)))
 
 
 def look_into(folder: Path) -> Contents:
-    """The headers of all DICOM files of a folder. Raises VolumeError, which names the file, where one is damaged.
-
-    pydicom's warnings are left out: what matters of them is an error here. Until Python 3.14 that holds for all threads
-    of the process while this one reads.
-    """
+    """The headers of all DICOM files of a folder. Raises VolumeError, which names the file, where one is damaged."""
     try:
         if not folder.is_dir():
             what = "a file; give the folder of a series" if folder.exists() else "no such folder"
@@ -93,8 +89,7 @@ def look_into(folder: Path) -> Contents:
         if not found.paths:
             raise VolumeError(f"{told(folder)}: no DICOM file in it{_what_else(found)}")
         series: dict[str, list[DicomFile]] = {}
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with quiet():
             for path in found.paths:
                 if (file := parse_file(path)) is not None:
                     series.setdefault(_series_of(file), []).append(file)

@@ -7,7 +7,7 @@ from pathlib import Path
 from mr2ct.dicom.choosing import choose_series
 from mr2ct.dicom.elements import uid, words
 from mr2ct.dicom.encapsulated import ALWAYS_LOSSY
-from mr2ct.dicom.files import DicomFile, find_files, told, unreadable
+from mr2ct.dicom.files import DicomFile, find_files, quiet, told, unreadable
 from mr2ct.dicom.frames import Frame, frames_of
 from mr2ct.dicom.geometry import lattice
 from mr2ct.dicom.listing import Contents, look_into
@@ -29,11 +29,13 @@ def read_mr_series(folder: str | Path, series: str | None = None) -> MrSeries:
     """
     folder = Path(folder)
     contents = look_into(folder)
-    facts, files, remarks = choose_series(contents, series)
+    with quiet():
+        facts, files, remarks = choose_series(contents, series)
     where = f"{contents.where}: series {facts.uid}"
     try:
         form = one_format(files, where)
-        frames = [frame for file in files for frame in frames_of(file)]
+        with quiet():
+            frames = [frame for file in files for frame in frames_of(file)]
         frames, grid = lattice(frames, form.rows, form.columns, where)
         voxels, told_of_voxels = read_voxels(frames, form, where)
         _refuse_grown(contents, where)

@@ -121,9 +121,22 @@ def test_data_sets_without_preamble_beside_a_series_are_a_remark(tmp_path: Path)
         with_syntax(b"1.2.840.10008.1.2") + b"\x08\0\x60\0\xf0\xff\xff\xff" + b"MR",
         with_syntax(b"1.2.840.10008.1.2.1.99") + b"\xff" * 100,
         with_syntax(b"1.2.840.10008.1.2.1") + b"\x08\0\x40\x11SQ\0\0\xff\xff\xff\xff" * 20,
-        with_syntax(b"1.2.840.10008.1.2.1") + (b"\x08\0\x40\x11SQ\0\0\xff\xff\xff\xff\xfe\xff\0\xe0\xff\xff\xff\xff") * 9000,
+        with_syntax(b"1.2.840.10008.1.2.1")
+        + (b"\x08\0\x40\x11SQ\0\0\xff\xff\xff\xff\xfe\xff\0\xe0\xff\xff\xff\xff") * 9000,
     ],
-    ids=["magic", "stub", "noise", "no syntax", "empty", "no series", "long", "long implicit", "deflate", "items", "deep"],
+    ids=[
+        "magic",
+        "stub",
+        "noise",
+        "no syntax",
+        "empty",
+        "no series",
+        "long",
+        "long implicit",
+        "deflate",
+        "items",
+        "deep",
+    ],
 )
 def test_a_damaged_file_with_dicoms_magic_is_named(tmp_path: Path, content: bytes) -> None:
     write_series(tmp_path)
@@ -147,7 +160,9 @@ def test_a_deflate_bomb_is_not_inflated(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_a_large_private_value_before_the_pixels_does_not_matter(tmp_path: Path) -> None:
     def add(header: Dataset, _k: int) -> None:
-        header.private_block(0x0029, "SIEMENS CSA HEADER", create=True).add_new(0x10, "OB", b"\7" * (3 * files.FIRST_READ))
+        header.private_block(0x0029, "SIEMENS CSA HEADER", create=True).add_new(
+            0x10, "OB", b"\7" * (3 * files.FIRST_READ)
+        )
 
     for n, syntax in enumerate(NATIVE):
         series = read_mr_series(write_series(tmp_path / str(n), change=add, syntax=syntax))

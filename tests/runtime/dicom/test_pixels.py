@@ -44,7 +44,9 @@ def bits(stored: int, signed: bool, grid: Grid = GRID) -> Voxels:
     wave = np.sin(i / 5) * np.cos(j / 4) + 0.3 * np.sin(k + j * i)
     unit = (wave - wave.min()) / (wave.max() - wave.min())
     low = -(1 << (stored - 1)) if signed else 0
-    values: Voxels = (low + unit * ((1 << stored) - 1)).round().astype(f"{'i' if signed else 'u'}{1 if stored <= 8 else 2}")
+    values: Voxels = (
+        (low + unit * ((1 << stored) - 1)).round().astype(f"{'i' if signed else 'u'}{1 if stored <= 8 else 2}")
+    )
     return values
 
 
@@ -258,13 +260,13 @@ REFUSED: dict[str, tuple[Callable[[Dataset], None], str]] = {
     "high bit": (put(HighBit=3), "HighBit 3"),
     "no pixels": (drop("PixelData"), "no pixels"),
     "flat": (put(RescaleSlope="0", RescaleIntercept="0"), "RescaleSlope is 0"),
-    "slope": (put(RescaleSlope="1e39", RescaleIntercept="0"), "infinite values"),
+    "slope": (put(RescaleSlope="1e39", RescaleIntercept="0"), "RescaleSlope is not 1 sound numbers"),
     "frames": (put(NumberOfFrames=2), "2 frames in an MR Image"),
     "spacing": (put(PixelSpacing=["0", "1"]), "PixelSpacing 0 x 1 mm"),
     "no spacing": (drop("PixelSpacing"), "no PixelSpacing"),
     "no position": (drop("ImagePositionPatient"), "no ImagePositionPatient"),
     "no orientation": (drop("ImageOrientationPatient"), "no ImageOrientationPatient"),
-    "two numbers": (put(ImagePositionPatient=["1", "2"]), "ImagePositionPatient is not 3 finite numbers"),
+    "two numbers": (put(ImagePositionPatient=["1", "2"]), "ImagePositionPatient is not 3 sound numbers"),
     "quadruped": (put(AnatomicalOrientationType="QUADRUPED"), "of an animal"),
 }
 
@@ -280,7 +282,9 @@ def test_what_is_no_image_of_one_number_a_voxel_is_refused(tmp_path: Path, why: 
     assert str(tmp_path) in line
 
 
-@pytest.mark.parametrize("text", [b"nan\\0\\0 ", b"inf\\0\\0 ", b"1_0\\0\\0 ", b"\xff\\0\\0 ", b"0x1\\0\\0 ", b"1e9999\\0\\0"])
+@pytest.mark.parametrize(
+    "text", [b"nan\\0\\0 ", b"inf\\0\\0 ", b"1_0\\0\\0 ", b"\xff\\0\\0 ", b"0x1\\0\\0 ", b"1e9999\\0\\0"]
+)
 def test_numbers_that_are_none_are_refused(tmp_path: Path, text: bytes) -> None:
     for k, header in enumerate(slices()):
         header.ImagePositionPatient = ["7", "8", "9"]
@@ -288,7 +292,7 @@ def test_numbers_that_are_none_are_refused(tmp_path: Path, text: bytes) -> None:
         content = path.read_bytes()
         start = content.index(b"\x20\x00\x32\x00DS")
         path.write_bytes(content[: start + 6] + len(text).to_bytes(2, "little") + text + content[start + 8 + 6 :])
-    assert "ImagePositionPatient is not 3 finite numbers" in refusal(tmp_path)
+    assert "ImagePositionPatient is not 3 sound numbers" in refusal(tmp_path)
 
 
 def test_slices_of_different_sizes_are_refused(tmp_path: Path) -> None:
