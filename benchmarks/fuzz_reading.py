@@ -22,6 +22,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -109,8 +110,9 @@ class Reader:
         """("volume", ""), ("refused", line) or ("failure", why)."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        self.process.stdin.write(f"{path}\n".encode())
-        self.process.stdin.flush()
+        with suppress(BrokenPipeError):  # it has ended, which shows below
+            self.process.stdin.write(f"{path}\n".encode())
+            self.process.stdin.flush()
         ready, _, _ = select.select([self.process.stdout], [], [], LIMIT_S)
         line = self.process.stdout.readline() if ready else b""
         if line:
@@ -120,7 +122,7 @@ class Reader:
         hung = not ready
         if hung:
             self.process.kill()
-        code = self.process.wait()
+        code = self.close()
         self._start()
         return "failure", f"no answer within {LIMIT_S:g} s" if hung else f"the process ended with {code}"
 
@@ -133,11 +135,14 @@ class Reader:
         if self.process.stdout.readline() != b"ready\n":
             raise RuntimeError("the reading process does not start")
 
-    def close(self) -> None:
-        """End the process."""
+    def close(self) -> int:
+        """End the process; its exit code."""
         assert self.process.stdin is not None
-        self.process.stdin.close()
-        self.process.wait()
+        assert self.process.stdout is not None
+        with suppress(BrokenPipeError):
+            self.process.stdin.close()
+        self.process.stdout.close()
+        return self.process.wait()
 
 
 def child() -> None:

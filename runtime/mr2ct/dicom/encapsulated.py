@@ -7,7 +7,7 @@ alike; what it cannot decode goes to a decoder of pydicom's if one is installed.
 from __future__ import annotations
 
 import struct
-import tempfile
+from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -15,19 +15,18 @@ from typing import Any, BinaryIO
 import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
+from pydicom import dcmread
 from pydicom.config import IGNORE
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.encaps import encapsulate
 from pydicom.pixels.decoders.base import Decoder, get_decoder
 from pydicom.uid import UID
 
 from mr2ct.dicom.elements import clean, raw
-from mr2ct.dicom.files import DicomFile
+from mr2ct.dicom.files import MAGIC, PREAMBLE, UNDEFINED, DicomFile
 from mr2ct.dicom.pixel_format import PixelFormat
 from mr2ct.errors import VolumeError
 
 ITEM, SEQUENCE_END = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0"
-SECONDARY_CAPTURE = UID("1.2.840.10008.5.1.4.1.1.7")
+SECONDARY_CAPTURE, INSTANCE = b"1.2.840.10008.5.1.4.1.1.7", b"2.25.1"
 JPEG = "1.2.840.10008.1.2.4."
 RLE = "1.2.840.10008.1.2.5"
 # what GDCM decodes: JPEG Baseline, Extended and Lossless (two), JPEG-LS and near-lossless, JPEG 2000 (two), RLE
@@ -95,19 +94,20 @@ class Encapsulated:
         raise VolumeError(f"{self.file.where}: {len(places)} compressed pieces for {frames} frames; send it again")
 
 
-def decoded(data: bytes, file: DicomFile, of: PixelFormat) -> NDArray[Any]:
-    """The cells (rows, columns) of a compressed frame. Raises VolumeError without a decoder, or where it fails."""
+def decoded(data: bytes, file: DicomFile, of: PixelFormat, folder: Path) -> NDArray[Any]:
+    """The cells (rows, columns) of a compressed frame. Raises VolumeError without a decoder, or where it fails.
+
+    folder: for a temporary file, since GDCM reads files only.
+    """
     if of.high + 1 != of.stored:
         raise VolumeError(f"{file.where}: HighBit {of.high} of compressed pixels; send the series uncompressed")
+    decoder = None if file.syntax in BY_GDCM else _decoder(file)
+    frame = _alone(data, file.syntax, of)
     try:
-        if file.syntax in BY_GDCM:
-            cells = _by_gdcm(_alone(data, file.syntax, of))
-        else:
-            decoder = _decoder(file)
-            cells, _ = decoder.as_array(_alone(data, file.syntax, of), index=0, raw=True)
-    except VolumeError:
-        raise
-    except Exception as error:
+        cells = _by_gdcm(frame, folder) if decoder is None else decoder.as_array(dcmread(BytesIO(frame)), index=0)[0]
+    except Exception as error:  # of several libraries, several kinds each
+        if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno):
+            raise
         raise VolumeError(f"{file.where}: its compressed pixels are damaged; send it again") from error
     if cells.shape != (of.rows, of.columns) or cells.dtype.itemsize * 8 > of.allocated or cells.dtype.kind not in "iu":
         raise VolumeError(f"{file.where}: its compressed pixels are not what its header says; send it again")
@@ -115,31 +115,35 @@ def decoded(data: bytes, file: DicomFile, of: PixelFormat) -> NDArray[Any]:
     return wide
 
 
-def _alone(data: bytes, syntax: str, of: PixelFormat) -> Dataset:
-    """A file of this frame and nothing else, no rescale among it."""
-    frame = Dataset()
-    frame.file_meta = FileMetaDataset()
-    frame.file_meta.TransferSyntaxUID = UID(syntax)
-    frame.file_meta.MediaStorageSOPClassUID = frame.SOPClassUID = SECONDARY_CAPTURE
-    frame.file_meta.MediaStorageSOPInstanceUID = frame.SOPInstanceUID = UID("2.25.1")
-    frame.Rows, frame.Columns = of.rows, of.columns
-    frame.BitsAllocated, frame.BitsStored, frame.HighBit = of.allocated, of.stored, of.high
-    frame.PixelRepresentation = int(of.signed)
-    frame.SamplesPerPixel, frame.PhotometricInterpretation = 1, "MONOCHROME2"
-    frame.PixelData = encapsulate([data])
-    frame["PixelData"].VR = "OB"
-    return frame
+def _alone(data: bytes, syntax: str, of: PixelFormat) -> bytes:
+    """A DICOM file of this frame and nothing else, no rescale among it."""
+    meta = _element(0x0002, 0x0002, b"UI", SECONDARY_CAPTURE) + _element(0x0002, 0x0003, b"UI", INSTANCE)
+    meta += _element(0x0002, 0x0010, b"UI", syntax.encode())
+    header = _element(0x0008, 0x0016, b"UI", SECONDARY_CAPTURE) + _element(0x0008, 0x0018, b"UI", INSTANCE)
+    header += _element(0x0028, 0x0002, b"US", b"\1\0") + _element(0x0028, 0x0004, b"CS", b"MONOCHROME2 ")
+    for number, value in ((0x0010, of.rows), (0x0011, of.columns), (0x0100, of.allocated), (0x0101, of.stored)):
+        header += _element(0x0028, number, b"US", struct.pack("<H", value))
+    header += _element(0x0028, 0x0102, b"US", struct.pack("<H", of.high))
+    header += _element(0x0028, 0x0103, b"US", struct.pack("<H", of.signed))
+    pixels = struct.pack("<HH2sHI", 0x7FE0, 0x0010, b"OB", 0, UNDEFINED) + ITEM + bytes(4)
+    pixels += ITEM + struct.pack("<I", len(data) + len(data) % 2) + data + bytes(len(data) % 2)
+    length = _element(0x0002, 0x0000, b"UL", struct.pack("<I", len(meta)))
+    return bytes(PREAMBLE) + MAGIC + length + meta + header + pixels + SEQUENCE_END + bytes(4)
 
 
-def _by_gdcm(frame: Dataset) -> NDArray[Any]:
-    """GDCM reads files only."""
-    with tempfile.TemporaryDirectory(prefix="mr2ct-") as folder:
-        path = Path(folder) / "frame.dcm"
-        frame.save_as(path, enforce_file_format=True)
-        reader = sitk.ImageFileReader()
-        reader.SetImageIO("GDCMImageIO")
-        reader.SetFileName(str(path))
-        cells: NDArray[Any] = sitk.GetArrayFromImage(reader.Execute())
+def _element(group: int, number: int, kind: bytes, value: bytes) -> bytes:
+    """An explicit little-endian element of up to 65534 bytes (PS3.5, section 7.1.2)."""
+    value += bytes(len(value) % 2)
+    return struct.pack("<HH2sH", group, number, kind, len(value)) + value
+
+
+def _by_gdcm(frame: bytes, folder: Path) -> NDArray[Any]:
+    path = folder / "frame.dcm"
+    path.write_bytes(frame)
+    reader = sitk.ImageFileReader()
+    reader.SetImageIO("GDCMImageIO")
+    reader.SetFileName(str(path))
+    cells: NDArray[Any] = sitk.GetArrayFromImage(reader.Execute())
     return cells[0] if cells.ndim == 3 else cells
 
 

@@ -20,7 +20,7 @@ MR_IMAGE = "1.2.840.10008.5.1.4.1.1.4"
 ENHANCED_MR = "1.2.840.10008.5.1.4.1.1.4.1"
 LEGACY_ENHANCED_MR = "1.2.840.10008.5.1.4.1.1.4.4"
 READABLE = (MR_IMAGE, ENHANCED_MR, LEGACY_ENHANCED_MR)
-LARGEST = 1e6  # mm, or a rescale: what is larger is damaged, and would not be exact
+LARGEST = 1e6  # mm, or a rescale; what is larger is damaged. 32 bits rescaled by it stay within float32
 # what may tell images at one place apart
 DIFFERENCES = (
     "EchoTime", "EchoNumbers", "TemporalPositionIdentifier", "InversionTime", "FlipAngle", "TriggerTime",

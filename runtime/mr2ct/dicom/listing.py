@@ -9,7 +9,7 @@ from pathlib import Path
 from pydicom.dataset import Dataset
 
 from mr2ct.dicom.elements import decimal, double, raw, text, uid, words
-from mr2ct.dicom.enhanced import first_groups
+from mr2ct.dicom.enhanced import MOST_FRAMES, first_groups
 from mr2ct.dicom.files import DicomFile, Found, find_files, parse_file, quiet, told, unreadable
 from mr2ct.dicom.frames import MR_IMAGE, READABLE
 from mr2ct.dicom.weighting import t1_weighted
@@ -131,7 +131,7 @@ def facts_of(files: Sequence[DicomFile]) -> SeriesFacts:
         uid(first, "SeriesInstanceUID"),
         _modality(files),
         description,
-        sum(int(decimal(file.header, "NumberOfFrames") or 1) for file in files),
+        sum(_images(file.header) for file in files),
         echo,
         repetition,
         inversion,
@@ -139,6 +139,11 @@ def facts_of(files: Sequence[DicomFile]) -> SeriesFacts:
         t1_weighted(echo, repetition, inversion, sequence, named),
         _unfit(files),
     )
+
+
+def _images(header: Dataset) -> int:
+    """NumberOfFrames as far as it can be true, 1 where there is none."""
+    return int(min(max(decimal(header, "NumberOfFrames") or 1.0, 1.0), float(MOST_FRAMES)))
 
 
 def _enhanced_sequence(header: Dataset) -> tuple[str, ...]:

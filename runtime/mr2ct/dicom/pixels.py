@@ -5,9 +5,11 @@ Native pixels: PS3.5, section A.1 to A.3. Each image is read once, into its plac
 
 from __future__ import annotations
 
-import math
 import struct
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -29,7 +31,7 @@ def read_voxels(frames: Sequence[Frame], of: PixelFormat, where: str) -> tuple[N
 
     Stored integers where nothing rescales them, else float32 (float64 above 24 bits). Padding (PixelPaddingValue) that
     lies outside the range of all others, and is not 0, becomes the lowest of them. Raises VolumeError for damaged or
-    missing pixels, more than MOST_VOXEL_BYTES, or values beyond the range of floating point.
+    missing pixels, and for more than MOST_VOXEL_BYTES.
     """
     plain = all(frame.slope == 1 and frame.intercept == 0 for frame in frames)
     dtype = of.dtype if plain else np.dtype(np.float32 if of.stored <= EXACT_IN_FLOAT32 else np.float64)
@@ -47,22 +49,23 @@ def read_voxels(frames: Sequence[Frame], of: PixelFormat, where: str) -> tuple[N
             raise VolumeError(f"{file.where}: its pixels are cut short; send it again")
     voxels = np.empty((len(frames), of.rows, of.columns), dtype)
     padding = np.zeros(voxels.shape, bool) if any(_padding(f.file, of) for f in frames) else None
-    for file, slices in by_file.items():
-        pad = _padding(file, of)
-        with file.at_pixels(64 + len(slices) * of.frame_bytes) as stream:
-            source = _source(stream, file, of, len(slices))
-            for k in slices:
-                stored = of.values(source(frames[k].number))
-                if padding is not None and pad:
-                    padding[k] = stored == pad
-                with np.errstate(over="ignore"):  # infinity is told below
+    compressed = any(file.syntax not in UNCOMPRESSED for file in by_file)
+    with TemporaryDirectory(prefix="mr2ct-") if compressed else nullcontext("") as folder:
+        for file, slices in by_file.items():
+            pad = _padding(file, of)
+            with file.at_pixels(64 + len(slices) * of.frame_bytes) as stream:
+                source = _source(stream, file, of, len(slices), Path(folder))
+                for k in slices:
+                    stored = of.values(source(frames[k].number))
+                    if padding is not None and pad:
+                        padding[k] = stored == pad
                     voxels[k] = stored if plain else stored * np.float64(frames[k].slope) + frames[k].intercept
-    if not plain and not math.isfinite(float(voxels.min()) + float(voxels.max())):
-        raise VolumeError(f"{where}: RescaleSlope and RescaleIntercept make infinite values; send the series again")
     return voxels, _without_padding(voxels, padding)
 
 
-def _source(stream: BinaryIO, file: DicomFile, of: PixelFormat, frames: int) -> Callable[[int], NDArray[Any]]:
+def _source(
+    stream: BinaryIO, file: DicomFile, of: PixelFormat, frames: int, folder: Path
+) -> Callable[[int], NDArray[Any]]:
     """What gives the cells (j, i) of a frame of a file, whose stream is at its pixels."""
     order = ">" if file.syntax == BIG_ENDIAN else "<"
     start = stream.read(8)
@@ -80,7 +83,7 @@ def _source(stream: BinaryIO, file: DicomFile, of: PixelFormat, frames: int) -> 
         )
     if length == UNDEFINED:
         compressed = Encapsulated(stream, file, frames)
-        return lambda number: decoded(compressed.frame(number), file, of)
+        return lambda number: decoded(compressed.frame(number), file, of, folder)
     wanted, least = frames * of.frame_bytes, min(of.rows, of.columns) * of.allocated // 8
     if not wanted <= length < wanted + least:  # a few bytes too many are padding, a row or column is another image
         raise VolumeError(f"{file.where}: {length} bytes of pixels, {wanted} are needed; send it again")
