@@ -1,13 +1,14 @@
 """Volumes a gate should let through and volumes it should refuse, each made of a head that it lets through.
 
-Everything happens to arrays in canonical order, (k, j, i) to Superior, Posterior and Left as nearly as the volume's axes
-allow, so that "the upper half" is one for every scanner. Headers stay as they are unless it is they that are wrong.
+Everything happens to arrays in canonical order, (k, j, i) to Superior, Posterior and Left as nearly as the volume's
+axes allow, so that "the upper part" is one for every scanner. Headers stay as they are unless it is they that are
+wrong.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -19,14 +20,14 @@ import phantom
 from anatomy import TISSUES
 from mr2ct.gate.coarse import nearest_axes
 from mr2ct.grid import Grid
-from mr2ct.head import Mask, head_mask
+from mr2ct.head import Mask
 from mr2ct.volume import Volume
 
 Array = NDArray[np.float32]
 Case = tuple[str, Volume]  # what was done, and what came of it
 
 TURN_DEGREES = 10.0
-BALL_MM = 15.0  # radius of a void
+BALLS = (("mouth", 15.0, 0.68, 0.2), ("mouth", 25.0, 0.68, 0.2), ("brain", 15.0, 0.3, 0.5))  # radius mm, and where
 SNR = 3.0
 # Signal of tissues in other sequences, in the units of tests/anatomy.py; chosen by their order, not measured.
 T2 = {
@@ -123,8 +124,10 @@ def _letters(order: tuple[int, ...], signs: tuple[int, ...]) -> str:
 
 def cropped(volume: Volume, head: Mask) -> Iterator[Case]:
     """Part of the head is not there. volume: canonical; head: its mask."""
-    ends = [(int(w.min()), int(w.max()) + 1) for w in (np.flatnonzero(head.any(axis=a)) for a in ((1, 2), (0, 2), (0, 1)))]
-    (bottom, top), (front, back), (right, left) = ends
+    ends = [
+        (int(w.min()), int(w.max()) + 1) for w in (np.flatnonzero(head.any(axis=a)) for a in ((1, 2), (0, 2), (0, 1)))
+    ]
+    (_, top), (front, back), (right, left) = ends
     mm = volume.grid.spacing[2]
     everything = slice(None)
     yield "upper 100 mm alone", _cut(volume, (slice(max(0, top - round(100 / mm)), None), everything, everything))
@@ -148,13 +151,14 @@ def spoilt(volume: Volume, head: Mask) -> Iterator[Case]:
     bright, middle = (float(np.percentile(volume.voxels[head], p)) for p in (99.5, 50))
     random = np.random.default_rng(1)
     mm = volume.grid.spacing[::-1]
-    for sigma in (3, 4):
+    for sigma in (2, 3, 4):
         yield f"blurred, sigma {sigma} mm", _with(volume, ndimage.gaussian_filter(voxels, [sigma / m for m in mm]))
     yield f"SNR {SNR:g}", _with(volume, _noisy(voxels, middle / SNR, random))
     yield "nothing but noise", _with(volume, _noisy(np.zeros_like(voxels), bright / 10, random))
     yield "slices of 5 mm", _thick(volume, 5.0)
-    for place, down, forward in (("mouth", 0.68, 0.2), ("brain", 0.3, 0.5)):
-        yield f"30 mm without signal, {place}", _with(volume, _with_ball(volume, voxels, head, down, forward))
+    for place, radius, down, forward in BALLS:
+        ball = _with_ball(volume, voxels, head, radius, (down, forward))
+        yield f"{2 * radius:g} mm without signal, {place}", _with(volume, ball)
 
 
 def strangers() -> Iterator[Case]:
@@ -179,7 +183,10 @@ def drawn_sequences() -> Iterator[Case]:
 
 def drawn(signal: dict[str, int]) -> Volume:
     """The average adult with another signal of some tissues, noise and bias."""
-    tissues = {name: t._replace(mr=signal.get(name, t.mr), grain=t.grain if signal.get(name, 1) else (0, 0)) for name, t in TISSUES.items()}
+    tissues = {
+        name: t._replace(mr=signal.get(name, t.mr), grain=t.grain if signal.get(name, 1) else (0, 0))
+        for name, t in TISSUES.items()
+    }
     mr, _ = phantom.draw(phantom.paper_grid(), seed=0, tissues=tissues)
     return Volume(np.rint(mr.voxels).astype(np.int16), mr.grid)
 
@@ -234,21 +241,21 @@ def _thick(volume: Volume, mm: float) -> Volume:
     means = voxels.reshape(slices, count, *volume.voxels.shape[1:]).mean(axis=1)
     x, y, z = volume.grid.spacing
     origin = volume.grid.points(np.array([0, 0, (count - 1) / 2]))
-    grid = replace(volume.grid, size=(*volume.grid.size[:2], slices), spacing=(x, y, z * count), origin=tuple(origin.tolist()))
+    grid = replace(
+        volume.grid, size=(*volume.grid.size[:2], slices), spacing=(x, y, z * count), origin=tuple(origin.tolist())
+    )
     return Volume(means, grid)
 
 
-def _with_ball(volume: Volume, voxels: Array, head: Mask, down: float, forward: float) -> Array:
-    """Nothing within BALL_MM of a place: a part of 190 mm below the vertex, a part of the head's length from its front."""
+def _with_ball(volume: Volume, voxels: Array, head: Mask, radius: float, place: tuple[float, float]) -> Array:
+    """No signal within a radius, mm. place: a part of 190 mm down from the vertex, and of the head's length."""
+    down, forward = place
     levels, rows = np.flatnonzero(head.any(axis=(1, 2))), np.flatnonzero(head[head.shape[0] // 2 :].any(axis=(0, 2)))
     columns = np.flatnonzero(head.any(axis=(0, 1)))
     x, y, z = volume.grid.spacing
     centre = (
-        max(levels[-1] - down * 190 / z, levels[0] + BALL_MM / z), rows[0] + forward * len(rows), columns.mean()
+        max(levels[-1] - down * 190 / z, levels[0] + radius / z), rows[0] + forward * len(rows), columns.mean()
     )  # fmt: skip
     k, j, i = (np.arange(n, dtype=np.float32) - c for n, c in zip(voxels.shape, centre, strict=True))
     away = (k * z)[:, None, None] ** 2 + (j * y)[None, :, None] ** 2 + (i * x)[None, None, :] ** 2
-    return np.where(away < BALL_MM**2, np.float32(0), voxels)
-
-
-Maker = Callable[[Volume, Mask], Iterator[Case]]
+    return np.where(away < radius**2, np.float32(0), voxels)

@@ -22,7 +22,6 @@ import numpy as np
 
 import phantom
 from gate_cases import (
-    Case,
     canonical,
     cropped,
     drawn_sequences,
@@ -37,7 +36,8 @@ from gate_cases import (
 from machine import ROOT, finish, ran, spread
 from mr2ct.errors import VolumeError
 from mr2ct.gate.examining import examine
-from mr2ct.gate.limits import GateLimits, limits_of
+from mr2ct.gate.limiting import limits_of
+from mr2ct.gate.limits import GateLimits
 from mr2ct.gate.measuring import measure
 from mr2ct.head import head_mask
 from mr2ct.modality import refuse_ct
@@ -54,7 +54,7 @@ REPEATS = 7
 
 @dataclass(frozen=True)
 class Judged:
-    """One volume before the gate. refused_by: names of findings outside their limits; before them, what else refused."""
+    """One volume before the gate. refused_by: the findings outside their limits, or what refused before."""
 
     kind: str
     name: str
@@ -88,7 +88,9 @@ def main() -> None:
         "model": str(options.model),
         "volumes_of_the_limits": limits.volumes,
         "kinds": [_row(kind, judged) for kind in dict.fromkeys(one.kind for one in judged)],
-        "wrong": [{"kind": one.kind, "name": one.name, "refused_by": one.refused_by} for one in judged if not one.right],
+        "wrong": [
+            {"kind": one.kind, "name": one.name, "refused_by": one.refused_by} for one in judged if not one.right
+        ],
         "left_out": left_out,
         "seconds": _seconds(limits),
     }
@@ -144,7 +146,9 @@ def _left_out(mrs: dict[str, Volume], limits: GateLimits) -> list[dict[str, Any]
     measured = {name: measure(mr, head_mask(mr)) for name, mr in mrs.items()}
     rows = []
     for name, mr in mrs.items():
-        others = limits_of([one for other, one in measured.items() if other != name], fixed_units="signal" in limits.low)
+        others = limits_of(
+            [one for other, one in measured.items() if other != name], fixed_units="signal" in limits.low
+        )
         rows.append({"name": name, "refused_by": judge("left out", name, mr, others, wanted=True).refused_by})
     return rows
 

@@ -21,6 +21,7 @@ from mr2ct.model import CARD, REFERENCE, Model, Reference, graph_file
 from mr2ct.onnxruntime_backend import OnnxruntimeBackend
 from mr2ct_export.calibration import Calibration, observe
 from mr2ct_export.exact_norm import with_exact_norms
+from mr2ct_export.gate import gate_of
 from mr2ct_export.half_weights import with_half_weights
 from mr2ct_export.reference import answered, packed
 from mr2ct_export.rounding import quantised
@@ -58,7 +59,7 @@ def export(
     A graph outside its budget in HU is left out and named in `refused`. Raises ExportError when that is the fp32 graph,
     the one everything is measured against; OutputError when the place cannot be written.
     """
-    with _folder_or_nothing(out, overwrite=overwrite) as folder:
+    with folder_or_nothing(out, overwrite=overwrite) as folder:
         card = _put(folder, _first_card(checkpoint), REFERENCE, packed(reference))
         graph = to_onnx(checkpoint.mr_to_ct, card.slices)
         on_disk = with_half_weights if half_weights else _as_it_is
@@ -111,6 +112,7 @@ def _first_card(checkpoint: Checkpoint) -> Card:
         mr2ct_version=mr2ct.__version__,
         input_name=INPUT,
         output_name=OUTPUT,
+        gate=gate_of(checkpoint),
     )
 
 
@@ -223,7 +225,7 @@ def refuse_existing(out: Path, *, overwrite: bool) -> None:
 
 
 @contextmanager
-def _folder_or_nothing(out: Path, *, overwrite: bool) -> Iterator[Path]:
+def folder_or_nothing(out: Path, *, overwrite: bool) -> Iterator[Path]:
     """A temporary folder beside out that takes its place when the block succeeds. Only a model folder is replaced."""
     refuse_existing(out, overwrite=overwrite)
     try:

@@ -13,6 +13,7 @@ from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
 from typing import Any, get_args, get_origin, get_type_hints
 
 from mr2ct.errors import ModelError
+from mr2ct.gate.limits import GateLimits
 
 SCHEMA = "mr2ct-model/1"
 INTENDED_USE = "Research only. Not a medical device; not for diagnosis or treatment."
@@ -151,6 +152,7 @@ class Card:
     input_name: str = "mr"
     output_name: str = "synthetic_ct"
     quantisation: Quantisation | None = None  # of the int8 graph; where there is none, the field is not in card.json
+    gate: GateLimits | None = None  # which MRs it may judge; where that is not known, the field is not in card.json
 
     @property
     def trained(self) -> bool:
@@ -168,6 +170,8 @@ class Card:
         card["network_data_format"] = self._network_data_format()
         if self.quantisation is None:
             del card["quantisation"]
+        if self.gate is None:
+            del card["gate"]
         return json.dumps({"schema": SCHEMA, **card}, indent=2) + "\n"
 
     def _network_data_format(self) -> dict[str, Any]:
@@ -211,6 +215,8 @@ def _read(kind: Any, value: Any, place: str) -> Any:
         return _read_window(value, place)
     if kind == Quantisation | None:
         kind = Quantisation
+    if kind == GateLimits | None:
+        kind = GateLimits
     if is_dataclass(kind):
         return _read_fields(kind, value, place)
     if kind == dict[str, Any]:

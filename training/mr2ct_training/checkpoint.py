@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from mr2ct.card import PAPER_CT_WINDOW_HU, PAPER_SLICES, FixedWindow, MrWindow, PercentileWindow, SliceGrid
+from mr2ct.gate.measured import Measured
 from mr2ct_training.generator import Generator, GeneratorConfig
 
 FORMAT = "mr2ct-checkpoint/1"
@@ -32,6 +33,7 @@ class Checkpoint:
     "untrained".  about: name, version, description, authors, data_source for the card, as far as known.
     reference: slices kept for proving engines: the MR, (N, 1, rows, columns) float32 in [-1, 1], and the head in them,
     (N, rows, columns) bool; None where the training kept none.  slices: the grid of the slices it was trained on.
+    measured: every MR it was trained on, for the gate; empty where they were not measured.
     """
 
     mr_to_ct: Generator
@@ -41,6 +43,7 @@ class Checkpoint:
     about: dict[str, str] = field(default_factory=dict)
     reference: tuple[Tensor, Tensor] | None = None
     slices: SliceGrid = PAPER_SLICES
+    measured: tuple[Measured, ...] = ()
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: Path, state: dict[str, Any] | None = None) -> None:
@@ -59,6 +62,7 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path, state: dict[str, Any] | 
         "about": checkpoint.about,
         "reference": checkpoint.reference,
         "slices": asdict(checkpoint.slices),
+        "measured": [one.to_json() for one in checkpoint.measured],
         "state": state,
     }
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
@@ -95,6 +99,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
             about=content["about"],
             slices=SliceGrid(**content["slices"]),
             reference=_checked_reference(content["reference"]),
+            measured=tuple(Measured.from_json(one) for one in content.get("measured", ())),  # 0.1.0 kept none
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise CheckpointError(f"{path}: a field is missing or wrong ({error})") from error

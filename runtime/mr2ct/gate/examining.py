@@ -75,9 +75,9 @@ WORDS = {
         above="not the contrast of a T1-weighted MR, in which cortex is darker; give the T1 series",
     ),
     "noise": Words("noise", above="noisier than trained on; give a series with more signal, or denoise it"),
-    "detail": Words("detail", "more blurred than trained on; give the series as scanned, at about 1 mm"),
+    "sharpness": Words("sharpness of edges", "more blurred than trained on; give the series as scanned, at about 1 mm"),
     "void_mm": Words(
-        "largest hole without signal, radius",
+        "largest hole without signal in the head, radius",
         above="larger than any trained on: metal, or a defaced or masked head; the CT would be wrong there",
     ),
     "brain_void_mm": Words(
@@ -100,7 +100,7 @@ def examine(mr: Volume, head: Mask, limits: GateLimits) -> Verdict:
     """Measure an MR and hold it against a model's limits.
 
     mr: (k, j, i), any real dtype, finite, in scanner units.  head: (k, j, i) bool, as head_mask finds it.  Findings
-    come in the order of measured.SCALARS, then what is compared with the training set; every one is told, within or not.
+    come in the order of measured.SCALARS, then what is compared with the training set; each is told, within or not.
     """
     seen = look(mr, head)
     values = {**seen.measured.scalars}

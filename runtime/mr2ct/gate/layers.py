@@ -14,6 +14,7 @@ CRANIUM_MM = 80.0  # from the vertex down: above orbits and ears there is nothin
 # an inverted volume darker, in a proton density or FLAIR volume cortex is as bright as white matter.
 RIM_MM, CORTEX_MM, CORE_MM = (6.0, 18.0), (18.0, 27.0), (27.0, 51.0)
 VOID = 0.1  # of the brightest tissue: air, compact bone, and metal's surroundings are darker
+FACE_MM = 170.0  # from the vertex down: below the chin a mask is what it takes for the neck's
 BRAIN_MM, DEEP_MM = 90.0, 20.0  # from the vertex down, and under the skin: no sinus reaches there
 MOST = 10.0  # a ratio to a core that has a tenth of the signal or less, or that there is none of
 
@@ -41,7 +42,7 @@ def layers(upright: Cells) -> dict[str, float]:
     return {
         "rim_to_core": _ratio(rim, core),
         "cortex_to_core": _ratio(cortex, core),
-        "void_mm": float(from_tissue.max(initial=0)),
+        "void_mm": float(from_tissue[void & (below <= FACE_MM)].max(initial=0)),
         "brain_void_mm": float(from_tissue[deep].max(initial=0)),
     }
 
@@ -63,7 +64,8 @@ def _below_vertex(upright: Cells) -> Field:
     """(k,) mm from the top of the head down."""
     levels = np.arange(upright.head.shape[0], dtype=np.float32)
     top = np.flatnonzero(upright.head.any(axis=(1, 2)))[-1]
-    return (top - levels) * np.float32(upright.mm[0])
+    below: Field = (top - levels) * np.float32(upright.mm[0])
+    return below
 
 
 def _ratio(shell: float, core: float) -> float:

@@ -31,8 +31,8 @@ SCALARS: dict[str, str] = {
     "rim_to_core": "",  # signal 6 to 18 mm under the skin of the cranium, relative to that 27 to 51 mm under it
     "cortex_to_core": "",  # likewise, 18 to 27 mm under it
     "noise": "",  # standard deviation, relative to the brightest tissue
-    "detail": "",  # of 3 to 6 mm, relative to all contrast in the head
-    "void_mm": "mm",  # radius of the largest ball without signal anywhere in the head
+    "sharpness": "",  # of edges; see fineness.py
+    "void_mm": "mm",  # radius of the largest ball without signal in the head, not in the neck
     "brain_void_mm": "mm",  # likewise, deep in the cranium
 }
 
@@ -73,8 +73,7 @@ class Measured:
         """Of what to_json gave. Raises ValueError, TypeError or KeyError for anything else."""
         if set(told) != {"scalars", "quantiles", "signal", "share"}:
             raise ValueError("measured: not the fields scalars, quantiles, signal, share")
-        scalars = {name: value for name, value in dict(told["scalars"]).items()}
-        return cls(scalars, tuple(told["quantiles"]), told["signal"], told["share"])
+        return cls(dict(told["scalars"]), tuple(told["quantiles"]), told["signal"], told["share"])
 
 
 def refuse_no_quantiles(values: tuple[float, ...], place: str) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from mr2ct.gate.coarse import Cells, own_cells, upright_cells
 from mr2ct.gate.extent import ends, extents
-from mr2ct.gate.fineness import detail, noise
+from mr2ct.gate.fineness import fineness
 from mr2ct.gate.layers import layers, quantiles
 from mr2ct.gate.measured import SCALARS, Measured
 from mr2ct.gate.pose import UPRIGHT, Patch, packed, patch, symmetry
@@ -26,9 +26,10 @@ class Look:
 
 
 def look(mr: Volume, head: Mask) -> Look:
-    """Measure an MR. mr: (k, j, i), any real dtype, scanner units, finite.  head: (k, j, i) bool, as head_mask finds it.
+    """Measure an MR.
 
-    The same head in another order of voxels, or in other units, gives the same numbers but for the signal, to rounding.
+    mr: (k, j, i), any real dtype, scanner units, finite.  head: (k, j, i) bool, as head_mask finds it.  The same head
+    in another order of voxels, or in other units, gives the same numbers, to rounding, but for the signal.
     """
     own, (low, high) = own_cells(mr, head)
     upright = upright_cells(own)
@@ -39,8 +40,7 @@ def look(mr: Volume, head: Mask) -> Look:
         **ends(own),
         **layers(upright),
         "symmetry": symmetry(seen),
-        "noise": noise(mr, head, high - low),
-        "detail": detail(own),
+        **fineness(mr, head, high - low),
     }
     scalars = {name: round(float(found[name]), DIGITS) for name in SCALARS}
     rising = tuple(round(value, DIGITS) for value in quantiles(upright))

@@ -14,7 +14,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mr2ct.gate.coarse import UPRIGHT_MM, Cells, Field
 from mr2ct.gate.measured import PATCH, Measured
@@ -50,7 +49,8 @@ def turns() -> Iterator[Turn]:
     for order in itertools.permutations(range(3)):
         for signs in itertools.product((1, -1), repeat=3):
             if np.linalg.det(np.eye(3)[list(order)]) * math.prod(signs) > 0:
-                yield order, signs
+                (k, j, i), (up, back, left) = order, signs
+                yield (k, j, i), (up, back, left)
 
 
 def patch(upright: Cells, turn: Turn) -> Patch:
@@ -115,10 +115,10 @@ def packed(field: Field) -> str:
 def mean_patch(heads: Sequence[Measured]) -> tuple[str, str]:
     """The mean head of some, at least one: signal and share, packed."""
     signal, share = (
-        np.mean([_unpacked(getattr(head, name)) for head in heads], axis=0, dtype=np.float64)
+        packed(np.stack([_unpacked(getattr(head, name)) for head in heads]).mean(axis=0, dtype=np.float32))
         for name in ("signal", "share")
     )
-    return packed(signal.astype(np.float32)), packed(share.astype(np.float32))
+    return signal, share
 
 
 def leave_one_out(heads: Sequence[Measured]) -> list[float]:
@@ -136,8 +136,7 @@ def unpacked(signal: str, share: str) -> Patch:
 
 def _unpacked(text: str) -> Field:
     half = np.frombuffer(bytes.fromhex(text), np.uint8).reshape(PATCH[0], PATCH[1], PATCH[2] // 2)
-    values: NDArray[np.float32] = np.concatenate([half, half[:, :, ::-1]], axis=2).astype(np.float32) / LEVELS
-    return values
+    return np.concatenate([half, half[:, :, ::-1]], axis=2).astype(np.float32) / np.float32(LEVELS)
 
 
 def described(turn: Turn) -> str:
