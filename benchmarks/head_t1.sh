@@ -31,7 +31,11 @@ mr2ct-train "$out/set" --out "$out/run" $resume --device "${DEVICE:-auto}" --pre
     --anchor-weight 30 --augment --epochs 4 --epochs-linear 4 --steps-per-epoch 525
 set --
 for mr in "$data"/mr/*.nii.gz; do
-    case $mr in *"${VALIDATION:-fnndsc_adi}"*) ;; *) set -- "$@" --calibration "$mr" ;; esac
+    case $mr in *"${VALIDATION:-fnndsc_adi}"*) ;; *) set -- "$@" --calibration "$mr" --gate "$mr" ;; esac
 done
+# The gate's limits are of the real MRs and one drawn one. The simulated ones, with heads that planning CTs cut off,
+# would let through what the model is no good at.
 mr2ct-export "$out/run/last.ckpt" --out "$out/head-t1" --about "$here/head_t1_about.json" --half-weights --fp16 --int8 \
-    "$@" --reference "$out/drawn/mr/p07.nii.gz" --overwrite
+    "$@" --gate "$out/drawn/mr/p01.nii.gz" --reference "$out/drawn/mr/p07.nii.gz" --overwrite
+# A model folder that is there already gets these limits, and nothing else of it changes, by
+#     mr2ct-export head-t1 --gate MR.nii.gz ... --out head-t1 --overwrite

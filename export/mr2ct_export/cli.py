@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mr2ct.card import Card
 from mr2ct_export.engines import build_engine, check_engine, clear_engines, list_engines
 
 if TYPE_CHECKING:
-    from mr2ct.card import Card
     from mr2ct.cycle_card import CycleFacts
 
 
@@ -43,6 +43,13 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     help="An MR to take the reference slices from; they travel in the model folder. May be given several times.  "
     "[default: the slices the training kept]",
+)
+@click.option(
+    "--gate",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="An MR to take the limits of the input gate from; nothing but numbers of it travels. May be given several "
+    "times.  [default: every MR of the training]",
 )
 @click.option(
     "--width",
@@ -93,6 +100,7 @@ def main(
     half_weights: bool,
     cycle_check: bool,
     reference: tuple[Path, ...],
+    gate: tuple[Path, ...],
     width: int,
     seed: int,
     about: Path | None,
@@ -104,6 +112,8 @@ def main(
 
     Every graph is run over the reference slices and compared with PyTorch fp32 in HU. One that is outside its budget is
     not written, and the exit code is 1.
+
+    CHECKPOINT may be a model folder, with --gate alone: --out gets the same model with these limits.
 
     The int8 graph holds as many convolutions in eight bits as slices held out allow; the card tells which, and the
     error of each.
@@ -119,6 +129,11 @@ def main(
         raise click.UsageError("--untrained needs --reference MR.nii.gz, an MR of a head to prove the graphs on")
     if int8 is not bool(calibration):
         raise click.UsageError("--int8 and --calibration MR.nii.gz go together: give both, or none")
+    folder = checkpoint if checkpoint is not None and checkpoint.is_dir() else None
+    if folder is not None and not gate:
+        raise click.UsageError(f"{folder} is a model folder: give --gate MR.nii.gz for another gate, or a CHECKPOINT")
+    if folder is not None and (fp16 or int8 or half_weights or reference or about or tensorrt_rtx or tensorrt):
+        raise click.UsageError(f"{folder} is a model folder: with --gate nothing else of it changes")
     from mr2ct.errors import Mr2ctError
 
     try:
@@ -129,10 +144,24 @@ def main(
         sys.exit(1)
     flavour = "tensorrt-rtx" if tensorrt_rtx else "tensorrt" if tensorrt else None
     try:
+        if folder is not None:
+            _regate(folder, gate, out, overwrite)
+            return
         if flavour is not None:
             check_engine(flavour)  # what is missing is told before minutes of work
         refused = _export(
-            checkpoint, out, fp16, calibration, half_weights, cycle_check, reference, width, seed, about, overwrite
+            checkpoint,
+            out,
+            fp16,
+            calibration,
+            half_weights,
+            cycle_check,
+            reference,
+            gate,
+            width,
+            seed,
+            about,
+            overwrite,
         )
     except (Mr2ctError, CheckpointError, ExportError) as error:
         click.echo(f"mr2ct-export: {error}", err=True)
@@ -162,6 +191,7 @@ def _export(
     half_weights: bool,
     cycle_check: bool,
     references: tuple[Path, ...],
+    gate: tuple[Path, ...],
     width: int,
     seed: int,
     about: Path | None,
@@ -173,6 +203,7 @@ def _export(
     from mr2ct_export.about import read_about
     from mr2ct_export.calibration import calibration_from_volumes
     from mr2ct_export.folder import export, refuse_existing
+    from mr2ct_export.gate import measured_mrs
     from mr2ct_export.half_weights import rounded
     from mr2ct_export.reference import answered, reference_from_volumes
     from mr2ct_export.untrained import untrained_checkpoint
@@ -183,6 +214,8 @@ def _export(
     source = rounded(source) if half_weights else source
     if about is not None:
         source = replace(source, about={**source.about, **read_about(about)})
+    if gate:
+        source = replace(source, measured=measured_mrs(gate))
     if references:
         volumes = [read_volume(path) for path in references]
         slices = reference_from_volumes(volumes, source.slices, source.mr_window, source.mr_to_ct)
@@ -218,6 +251,8 @@ def _export(
         click.echo(f"  in int8: {len(q.int8)} of the {len(q.alone)} convolutions that could be, by {q.engine}")
     if card.cycle is not None:
         _tell_cycle(card.cycle, card)
+    if card.trained or card.gate is not None:
+        click.echo(_gate_line(card))
     click.echo(f"model folder: {out}")
     return exported.refused
 
@@ -232,3 +267,18 @@ def _tell_cycle(facts: CycleFacts, card: Card) -> None:
         f"  cycle check: {facts.mean_percent:.1f} +- {facts.sd_percent:.1f} % of the MR range over {facts.slices} "
         f"slices; it will warn above {facts.limit_percent:.1f} %"
     )
+
+
+def _regate(folder: Path, gate: tuple[Path, ...], out: Path, overwrite: bool) -> None:
+    from mr2ct_export.folder import refuse_existing
+    from mr2ct_export.regated import with_gate
+
+    refuse_existing(out, overwrite=overwrite)
+    click.echo(_gate_line(with_gate(folder, gate, out, overwrite=overwrite)))
+    click.echo(f"model folder: {out}")
+
+
+def _gate_line(card: Card) -> str:
+    if card.gate is None:
+        return "  no gate: the training set was not measured; --gate MR.nii.gz gives limits"
+    return f"  gate: {card.gate.rule}"

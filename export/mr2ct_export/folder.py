@@ -19,6 +19,7 @@ from mr2ct.errors import DeviceError, ModelError, OutputError
 from mr2ct.model import CARD, REFERENCE, Model, Reference, graph_file
 from mr2ct_export.calibration import Calibration, observe
 from mr2ct_export.exact_norm import with_exact_norms
+from mr2ct_export.gate import gate_of
 from mr2ct_export.half_weights import with_half_weights
 from mr2ct_export.in_folder import engine as _engine
 from mr2ct_export.in_folder import put as _put
@@ -63,7 +64,7 @@ def export(
     """
     if cycle_check:
         reference = cycled(reference, checkpoint)
-    with _folder_or_nothing(out, overwrite=overwrite) as folder:
+    with folder_or_nothing(out, overwrite=overwrite) as folder:
         card = _put(folder, _first_card(checkpoint), REFERENCE, packed(reference))
         graph = to_onnx(checkpoint.mr_to_ct, card.slices)
         on_disk = with_half_weights if half_weights else _as_it_is
@@ -122,6 +123,7 @@ def _first_card(checkpoint: Checkpoint) -> Card:
         mr2ct_version=mr2ct.__version__,
         input_name=INPUT,
         output_name=OUTPUT,
+        gate=gate_of(checkpoint),
     )
 
 
@@ -221,7 +223,7 @@ def refuse_existing(out: Path, *, overwrite: bool) -> None:
 
 
 @contextmanager
-def _folder_or_nothing(out: Path, *, overwrite: bool) -> Iterator[Path]:
+def folder_or_nothing(out: Path, *, overwrite: bool) -> Iterator[Path]:
     """A temporary folder beside out that takes its place when the block succeeds. Only a model folder is replaced."""
     refuse_existing(out, overwrite=overwrite)
     try:

@@ -14,6 +14,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from mr2ct.cycle_card import CycleFacts
 from mr2ct.errors import ModelError
+from mr2ct.gate.limits import GateLimits
 
 SCHEMA = "mr2ct-model/1"
 INTENDED_USE = "Research only. Not a medical device; not for diagnosis or treatment."
@@ -153,6 +154,7 @@ class Card:
     output_name: str = "synthetic_ct"
     quantisation: Quantisation | None = None  # of the int8 graph; where there is none, the field is not in card.json
     cycle: CycleFacts | None = None  # of ct_to_mr, likewise
+    gate: GateLimits | None = None  # which MRs it may judge; where that is not known, the field is not in card.json
 
     @property
     def trained(self) -> bool:
@@ -172,6 +174,8 @@ class Card:
             del card["quantisation"]
         if self.cycle is None:
             del card["cycle"]
+        if self.gate is None:
+            del card["gate"]
         return json.dumps({"schema": SCHEMA, **card}, indent=2) + "\n"
 
     def _network_data_format(self) -> dict[str, Any]:
@@ -217,6 +221,8 @@ def _read(kind: Any, value: Any, place: str) -> Any:
         kind = Quantisation
     if kind == CycleFacts | None:
         kind = CycleFacts
+    if kind == GateLimits | None:
+        kind = GateLimits
     if is_dataclass(kind):
         return _read_fields(kind, value, place)
     if kind == dict[str, Any]:

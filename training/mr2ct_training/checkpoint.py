@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from mr2ct.card import PAPER_CT_WINDOW_HU, PAPER_SLICES, FixedWindow, MrWindow, PercentileWindow, SliceGrid
+from mr2ct.gate.measured import Measured
 from mr2ct_training.generator import Generator, GeneratorConfig
 
 FORMAT = "mr2ct-checkpoint/1"
@@ -33,6 +34,7 @@ class Checkpoint:
     reference: slices kept for proving engines: the MR, (N, 1, rows, columns) float32 in [-1, 1], and the head in them,
     (N, rows, columns) bool; None where the training kept none.  slices: the grid of the slices it was trained on.
     ct_to_mr: the way back, of the same size, for the cycle check; None where nothing trained it.
+    measured: every MR it was trained on, for the gate; empty where they were not measured.
     """
 
     mr_to_ct: Generator
@@ -43,6 +45,7 @@ class Checkpoint:
     reference: tuple[Tensor, Tensor] | None = None
     slices: SliceGrid = PAPER_SLICES
     ct_to_mr: Generator | None = None
+    measured: tuple[Measured, ...] = ()
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: Path, state: dict[str, Any] | None = None) -> None:
@@ -62,6 +65,7 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path, state: dict[str, Any] | 
         "about": checkpoint.about,
         "reference": checkpoint.reference,
         "slices": asdict(checkpoint.slices),
+        "measured": [one.to_json() for one in checkpoint.measured],
         "state": state,
     }
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
@@ -98,6 +102,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
             slices=SliceGrid(**content["slices"]),
             reference=_checked_reference(content["reference"]),
             ct_to_mr=None if way_back is None else _generator(size, way_back),
+            measured=tuple(Measured.from_json(one) for one in content.get("measured", ())),  # 0.1.0 kept none
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise CheckpointError(f"{path}: a field is missing or wrong ({error})") from error

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mr2ct.card import FixedWindow, MrWindow, PercentileWindow, SliceGrid
+from mr2ct.gate.measured import Measured
 
 SCHEMA = "mr2ct-dataset/1"
 MANIFEST = "manifest.json"
@@ -43,6 +44,8 @@ class Entry:
     source, source_sha256: the file it was made from.  limits: the values that became -1 and 1, scanner units or HU.
     registration: how a CT came onto its patient's MR, slice by slice: the method, the rigid transform (LPS, 12 numbers:
     matrix row-major, then translation) and, of a registration, metric and iterations; None where it has its own slices.
+    measured: what the gate of a model that is trained on it needs to know of an MR; None of a CT, or where it was not
+    measured. Only then it is not in the manifest, so that an older one keeps its hash.
     """
 
     patient: str
@@ -55,6 +58,14 @@ class Entry:
     source_sha256: str
     limits: tuple[float, float]
     registration: dict[str, Any] | None = None
+    measured: Measured | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """As values of JSON."""
+        fields = asdict(self)
+        if self.measured is None:
+            del fields["measured"]
+        return fields
 
 
 @dataclass(frozen=True)
@@ -75,6 +86,7 @@ class Manifest:
         kind = "percentile" if isinstance(self.mr_window, PercentileWindow) else "fixed"
         fields = asdict(self)
         fields["mr_window"] = {"kind": kind, **fields["mr_window"]}
+        fields["entries"] = [entry.to_json() for entry in self.entries]
         return json.dumps({"schema": SCHEMA, **fields}, indent=1) + "\n"
 
     @property
@@ -97,7 +109,7 @@ class Manifest:
                 slices=_grid(fields["slices"]),
                 mr_window=kinds[window.pop("kind")](**window),
                 ct_window_hu=(float(low), float(high)),
-                entries=tuple(_entry(entry) for entry in fields["entries"]),
+                entries=tuple(entry_of(entry) for entry in fields["entries"]),
             )
         except DatasetError:
             raise
@@ -116,9 +128,12 @@ def _grid(fields: dict[str, Any]) -> SliceGrid:
     return grid
 
 
-def _entry(fields: dict[str, Any]) -> Entry:
+def entry_of(fields: dict[str, Any]) -> Entry:
+    """Of what to_json gave. Raises ValueError, TypeError, KeyError or AttributeError for anything else."""
     low, high = fields["limits"]
-    entry = Entry(**{**fields, "limits": (float(low), float(high))})
+    told = fields.get("measured")
+    measured = None if told is None else Measured.from_json(told)
+    entry = Entry(**{**fields, "limits": (float(low), float(high)), "measured": measured})
     for text in (entry.patient, entry.file, entry.head_file, entry.source, entry.source_sha256):
         if not isinstance(text, str):
             raise ValueError(f"{text!r} where a text is needed")

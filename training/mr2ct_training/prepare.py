@@ -20,7 +20,7 @@ import numpy as np
 
 from mr2ct.errors import VolumeError
 from mr2ct.reading import read_volume, suffix_of
-from mr2ct_training.dataset import MANIFEST, DatasetError, Entry, Manifest, Modality, Split
+from mr2ct_training.dataset import MANIFEST, DatasetError, Entry, Manifest, Modality, Split, entry_of
 from mr2ct_training.prepare_volume import Seen, Settings, Sliced, see_mr, slices_of_ct, slices_of_mr
 
 RECIPE = "mr2ct-recipe/1"  # of how slices are made; another number remakes every volume
@@ -146,8 +146,10 @@ def _kept(folder: Path, source: Source, recipe: dict[str, Any]) -> Entry | None:
         hashes = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in told["files"]}
         if told["recipe"] != recipe or told["files"] != hashes:
             return None
-        entry = Entry(**{**told["entry"], "limits": tuple(told["entry"]["limits"])})
+        entry = entry_of(told["entry"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError):  # not there, or damaged
+        return None
+    if source.modality == "mr" and entry.measured is None:  # of a version of mr2ct that did not
         return None
     return replace(entry, split=source.split, source=source.path.name)
 
@@ -164,6 +166,7 @@ def _write(folder: Path, source: Source, recipe: dict[str, Any], sliced: Sliced)
         source_sha256=recipe["source_sha256"],
         limits=sliced.limits,
         registration=sliced.registration,
+        measured=sliced.measured,
     )
     hashes = {}
     for name, array in ((entry.file, sliced.pixels), (entry.head_file, np.packbits(sliced.head, axis=-1))):
@@ -171,7 +174,7 @@ def _write(folder: Path, source: Source, recipe: dict[str, Any], sliced: Sliced)
         np.save(buffer, array)
         hashes[name] = hashlib.sha256(buffer.getbuffer()).hexdigest()
         _write_whole(folder / name, buffer.getbuffer())
-    told: dict[str, Any] = {"recipe": recipe, "entry": asdict(entry), "files": hashes}
+    told: dict[str, Any] = {"recipe": recipe, "entry": entry.to_json(), "files": hashes}
     told["sha256"] = _sha256_of_told(told)
     _write_whole(folder / f"{source.name}.json", (json.dumps(told, indent=1) + "\n").encode())
     return entry

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from mr2ct.card import PAPER_CT_WINDOW_HU, PAPER_MR_WINDOW, PAPER_SLICES, MrWindow, PercentileWindow, SliceGrid
 from mr2ct.errors import VolumeError
+from mr2ct.gate.measured import Measured
+from mr2ct.gate.measuring import measure
 from mr2ct.grid import Grid
 from mr2ct.head import head_mask
 from mr2ct.intensity import AIR_HU, mr_limits, to_network
@@ -63,7 +65,7 @@ class Sliced:
     """A volume as slices. pixels: (slices, rows, columns) uint8, 0..255 are [-1, 1].  head: likewise, bool.
 
     limits: the values that became -1 and 1, scanner units or HU.  registration: see dataset.Entry.  notes: what a user
-    should know of it, a line each.
+    should know of it, a line each.  measured: of an MR, for the gate of a model.
     """
 
     pixels: NDArray[np.uint8]
@@ -71,6 +73,7 @@ class Sliced:
     limits: tuple[float, float]
     registration: dict[str, Any] | None
     notes: tuple[str, ...]
+    measured: Measured | None = None
 
 
 def see_mr(path: Path, settings: Settings) -> Seen:
@@ -86,7 +89,8 @@ def slices_of_mr(path: Path, seen: Seen, settings: Settings) -> Sliced:
     with _about(path):
         limits = mr_limits(settings.mr_window, seen.volume.voxels, seen.head)
     notes = (*seen.notes, *_window_notes(seen, limits, settings.mr_window))
-    return Sliced(_pixels(seen, limits, outside=limits[0]), _inside(seen), limits, None, notes)
+    measured = measure(seen.volume, seen.head)
+    return Sliced(_pixels(seen, limits, outside=limits[0]), _inside(seen), limits, None, notes, measured)
 
 
 def slices_of_ct(path: Path, settings: Settings, mr: Seen | None) -> Sliced:

@@ -13,9 +13,10 @@ import torch
 from lightning.fabric import Fabric
 
 import mr2ct
+from mr2ct.gate.measured import Measured
 from mr2ct_training.checkpoint import Checkpoint, CheckpointError, read_content, save_checkpoint
 from mr2ct_training.config import TrainConfig
-from mr2ct_training.dataset import Dataset, from_bytes
+from mr2ct_training.dataset import Dataset, Manifest, from_bytes
 from mr2ct_training.generator import Generator
 from mr2ct_training.scheme import Scheme
 
@@ -85,6 +86,7 @@ def save_state(
             _reference(dataset),
             manifest.slices,
             way_back,  # the paired scheme has none
+            _measured(manifest),
         )
         save_checkpoint(checkpoint, path, state)
     fabric.barrier()
@@ -137,6 +139,13 @@ def _reference(dataset: Dataset) -> tuple[torch.Tensor, torch.Tensor] | None:
     taken = [full[place] for place in np.linspace(0, len(full) - 1, REFERENCE_SLICES).round().astype(int)]
     mr = from_bytes(np.stack([slices[index] for index in taken])[:, np.newaxis])
     return torch.from_numpy(mr), torch.from_numpy(np.stack([slices.head(index) for index in taken]))
+
+
+def _measured(manifest: Manifest) -> tuple[Measured, ...]:
+    """Every MR that is trained on; none where one of them was not measured."""
+    measured = [entry.measured for entry in manifest.of("mr", "train")]
+    known = tuple(one for one in measured if one is not None)
+    return known if len(known) == len(measured) else ()
 
 
 def _commit() -> str:
