@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import resource
@@ -78,7 +79,9 @@ def test_json_and_picture_tell_the_same_story(here: Path, identity_model: Model,
     )  # fmt: skip
     assert result.exit_code == 0, result.output
     told = json.loads(report.read_text())
-    assert told["output"] == {"file": str(out), "unit": "HU", "head_voxels": told["output"]["head_voxels"]}
+    assert (told["output"]["file"], told["output"]["unit"]) == (str(out), "HU")
+    assert told["output"]["sha256"] == hashlib.sha256(out.read_bytes()).hexdigest()
+    assert told["input"]["sha256"] == hashlib.sha256(here.read_bytes()).hexdigest()
     assert told["engine"]["precision"] == "fp32"
     assert told["model"]["certificate"]["max_hu"] == 0
     assert told["slices"] + told["slices_of_air_skipped"] == 192

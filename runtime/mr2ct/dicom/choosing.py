@@ -52,7 +52,7 @@ def _only(all_facts: Sequence[SeriesFacts], where: str) -> SeriesFacts:
     if len(candidates) == 1:
         return candidates[0]
     what = f"{len(t1)} of {len(mr)} MR series look" if t1 else f"none of {len(mr)} MR series looks"
-    raise VolumeError(f"{where}: {what} T1-weighted; choose one by its UID: {_listed(t1 or mr)}")
+    raise VolumeError(f"{where}: {what} T1-weighted; choose one with --series UID: {_listed(t1 or mr)}")
 
 
 def _listed(all_facts: Iterable[SeriesFacts]) -> str:
