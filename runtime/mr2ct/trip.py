@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from mr2ct.choosing import Choice
 from mr2ct.cycle import cycle_check
 from mr2ct.errors import OutputError, RefusedError
 from mr2ct.gate.examining import examine
+from mr2ct.gate.limits import GateLimits
 from mr2ct.gate.verdict import Verdict
 from mr2ct.hashing import file_sha256, files_sha256
 from mr2ct.head import Mask
@@ -153,18 +155,18 @@ def _read(source: Path, target: Path, model: Model, wishes: Wishes) -> _Read:
         else:
             mr = read_volume(source)
         sha256 = file_sha256(source) if source.is_file() else files_sha256(series.files if series else ())
-    verdicts = []
+    verdicts: list[Verdict] = []
+    limits = model.card.gate
 
-    def ask(volume: Volume, head: Mask) -> None:
-        if model.card.gate is not None:
-            verdicts.append(examine(volume, head, model.card.gate))
-            if not verdicts[0].accepted and not wishes.force:
-                raise RefusedError(
-                    f"{source}: refused, the model {model.card.name} was trained on nothing like it: "
-                    f"{'; '.join(verdicts[0].reasons)}; --force runs it all the same, outside validated use"
-                )
+    def ask(volume: Volume, head: Mask, limits: GateLimits) -> None:
+        verdicts.append(examine(volume, head, limits))
+        if not verdicts[0].accepted and not wishes.force:
+            raise RefusedError(
+                f"{source}: refused, the model {model.card.name} was trained on nothing like it: "
+                f"{'; '.join(verdicts[0].reasons)}; --force runs it all the same, outside validated use"
+            )
 
-    prepared = prepare(mr, model.card, check=ask)
+    prepared = prepare(mr, model.card, check=None if limits is None else partial(ask, limits=limits))
     seconds = {**stages.seconds, **prepared.seconds}
     return _Read(mr, series, sha256, prepared, verdicts[0] if verdicts else None, seconds)
 
