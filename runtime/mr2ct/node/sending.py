@@ -1,0 +1,122 @@
+"""CTs go to the destination, each instance until it is acknowledged, and none is forgotten while it is down.
+
+What is acknowledged is written down after each instance. Killed between an acknowledgement and its line, the node sends
+that instance once more: the same SOPInstanceUID with the same content, which replaces itself there.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from pathlib import Path
+
+from mr2ct.node.backoff import Backoff
+from mr2ct.node.durable import append_synced
+from mr2ct.node.identity import series_uid
+from mr2ct.node.metrics import Metrics
+from mr2ct.node.settings import Settings
+from mr2ct.node.spool import Spool
+from mr2ct.node.storing import Outcome, dicom_files, store
+from mr2ct.node.telling import LOG
+
+POLL_S = 0.2
+HOUR_S = 3600.0
+ACKNOWLEDGED = "acknowledged.txt"
+
+
+class Sender(threading.Thread):
+    """Delivers the CTs, oldest first; one that the destination refuses does not keep the others waiting."""
+
+    def __init__(self, settings: Settings, spool: Spool, metrics: Metrics, stop: threading.Event) -> None:
+        super().__init__(name="sender", daemon=True)
+        self.settings, self.spool, self.metrics, self.stopping = settings, spool, metrics, stop
+        self._destination = Backoff(settings.retry_most_seconds)
+        self._refusals: dict[str, Backoff] = {}
+
+    def run(self) -> None:
+        """Until the node stops."""
+        while not self.stopping.is_set():
+            if not self.step():
+                self.stopping.wait(POLL_S)
+
+    def step(self) -> bool:
+        """Try to deliver one CT; whether there was one to try."""
+        if not self._destination.due:
+            return False
+        for state in ("sending", "made"):
+            for key in self.spool.keys(state):
+                if self._refusal(key).due and self.spool.take(key, state, "sending"):
+                    try:
+                        self._deliver(key)
+                    except OSError as error:  # of this side's disk
+                        wait = self._destination.failed()
+                        LOG.error("cannot note what was sent: %s; tried again in %.0f s", error.strerror, wait)
+                    finally:
+                        self.spool.give_back(key)
+                    return True
+        return False
+
+    def _deliver(self, key: str) -> None:
+        folder = self.spool.at("sending", key)
+        uid, noted = series_uid(folder / "mr"), folder / ACKNOWLEDGED
+        noted.touch()
+        if noted.stat().st_mtime > time.time():  # the clock was set back
+            os.utime(noted)
+        # a part of a line, which a kill leaves, is no file's name
+        known = set(noted.read_text(encoding="utf-8", errors="replace").split("\n"))
+        files = dicom_files(folder / "ct")
+        left = [file for file in files if file.name not in known]
+        outcome = self._store(left, noted)
+        if outcome.unreachable:
+            wait = self._destination.failed()
+            waiting = len(self.spool.keys("made")) + len(self.spool.keys("sending"))
+            self.metrics.put("mr2ct_destination_up", 0)
+            if not self.stopping.is_set():
+                why = f"{self.settings.send_to}: {outcome.unreachable}"
+                LOG.warning("destination %s; %d series wait, next try in %.0f s", why, waiting, wait)
+                self._give_up_after_hours(key, uid, noted, why)
+            return
+        self._destination.worked()
+        self.metrics.put("mr2ct_destination_up", 1)
+        if not outcome.refused:
+            self._refusals.pop(key, None)
+            self.spool.move(key, "sending", "done")
+            self.metrics.add("mr2ct_series_delivered_total")
+            LOG.info("series %s: CT of %d instances delivered to %s", uid, len(files), self.settings.send_to)
+            return
+        self._refused(key, uid, noted, outcome, len(files))
+
+    def _store(self, files: list[Path], noted: Path) -> Outcome:
+        def acknowledged(file: Path) -> None:
+            append_synced(noted, file.name)
+            self.metrics.add("mr2ct_instances_sent_total")
+
+        return store(files, self.settings, acknowledged, self.stopping.is_set) if files else Outcome()
+
+    def _refused(self, key: str, uid: str, noted: Path, outcome: Outcome, total: int) -> None:
+        count = sum(outcome.refused.values())
+        self.metrics.add("mr2ct_instances_rejected_total", count)
+        statuses = ", ".join(f"{status} for {many}" for status, many in sorted(outcome.refused.items()))
+        why = f"{self.settings.send_to} refuses {count} of {total} instances ({statuses})"
+        backoff = self._refusal(key)
+        wait = backoff.failed()
+        if backoff.failures >= self.settings.refusals_before_failed:
+            self._fail(key, uid, f"{why}, {backoff.failures} times")
+            return
+        LOG.warning("series %s: %s; the others are kept as delivered, next try in %.0f s", uid, why, wait)
+        self._give_up_after_hours(key, uid, noted, why)
+
+    def _give_up_after_hours(self, key: str, uid: str, noted: Path, why: str) -> None:
+        hours = (time.time() - noted.stat().st_mtime) / HOUR_S
+        if hours > self.settings.give_up_hours:
+            self._fail(key, uid, f"{why}; nothing was acknowledged for {hours:.1f} hours")
+
+    def _fail(self, key: str, uid: str, why: str) -> None:
+        self._refusals.pop(key, None)
+        self.spool.move(key, "sending", "failed", why)
+        self.metrics.add("mr2ct_series_failed_total")
+        LOG.error("series %s: %s; given up, kept in failed/%s, which moved to sending/ is tried again", uid, why, key)
+
+    def _refusal(self, key: str) -> Backoff:
+        return self._refusals.setdefault(key, Backoff(self.settings.retry_most_seconds))
