@@ -11,8 +11,11 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pydicom.uid import CTImageStorage
+from pynetdicom import AE, evt
 
 import standing_in
 
@@ -42,17 +45,17 @@ def wait_for(what: Callable[[], object], why: str = "it did not happen") -> None
         time.sleep(0.02)
 
 
-def echo(port: int, calling: str = standing_in.CALLER, called: str = "MR2CT") -> "subprocess.CompletedProcess[str]":
+def echo(port: int, calling: str = standing_in.CALLER, called: str = "MR2CT") -> subprocess.CompletedProcess[str]:
     """Run echoscu."""
     return _tool("echoscu", "-aet", calling, "-aec", called, "127.0.0.1", str(port))
 
 
-def send(port: int, files: Iterable[Path], calling: str = standing_in.CALLER) -> "subprocess.CompletedProcess[str]":
+def send(port: int, files: Iterable[Path], calling: str = standing_in.CALLER) -> subprocess.CompletedProcess[str]:
     """Run storescu with files."""
     return _tool("storescu", "-v", "-aet", calling, "-aec", "MR2CT", "127.0.0.1", str(port), *map(str, files))
 
 
-def _tool(*command: str) -> "subprocess.CompletedProcess[str]":
+def _tool(*command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", timeout=PATIENCE_S,
         check=False,
@@ -86,6 +89,31 @@ class StoreScp:
         self._process.wait()
 
 
+class RefusingScp:
+    """A destination that answers with the status that answer(SOPInstanceUID) gives; got: what it has answered 0 for."""
+
+    def __init__(self, answer: Callable[[str], int]) -> None:
+        self.got: list[str] = []
+        self.asked: list[str] = []
+
+        def store(event: Any) -> int:
+            uid = str(event.request.AffectedSOPInstanceUID)
+            self.asked.append(uid)
+            status = answer(uid)
+            if status < 0xA000 or status & 0xF000 == 0xB000:
+                self.got.append(uid)
+            return status
+
+        ae = AE(ae_title="PACS")
+        ae.add_supported_context(CTImageStorage)
+        self._server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_STORE, store)])
+        self.port = int(self._server.server_address[1])
+
+    def stop(self) -> None:
+        """End it."""
+        self._server.shutdown()
+
+
 class NodeProcess:
     """standing_in.py, started and listening; log: the file with its stderr."""
 
@@ -113,6 +141,13 @@ class NodeProcess:
         """Where it listens, 0 while it does not."""
         match = re.search(r"listens on port (\d+)", self.text)
         return int(match[1]) if match else 0
+
+    @property
+    def http(self) -> str:
+        """The URL of /healthz and /metrics."""
+        match = re.search(r"health and metrics on (\S+)", self.text)
+        assert match, self.text
+        return match[1]
 
     def kill(self) -> None:
         """SIGKILL."""

@@ -41,7 +41,7 @@ def every_file_becomes_ct(mr: Path, ct: Path) -> None:
     places = sorted(float(header.ImagePositionPatient[2]) for header in headers)
     if np.any(np.diff(places) != 1):
         raise VolumeError(f"series {first.SeriesInstanceUID}: a slice is missing; send the series again")
-    source = [header.SOPInstanceUID for header in headers]
+    source = [str(first.PatientID), *(header.SOPInstanceUID for header in headers)]
     ct.mkdir()
     for header in headers:
         header.SOPClassUID = header.file_meta.MediaStorageSOPClassUID = CTImageStorage

@@ -137,7 +137,9 @@ def main(
         http_port=http[1],
     )
     log_to_stderr(verbose=verbose)
-    from mr2ct.node.synthesising import warm_engine  # an engine's libraries take seconds, which wrong usage need not wait
+    from mr2ct.node.synthesising import (
+        warm_engine,
+    )  # an engine's libraries take seconds, which wrong usage need not wait
 
     try:
         with warm_engine(

@@ -17,10 +17,12 @@ from pydicom import dcmread
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
-from pydicom.uid import UID
+from pydicom.uid import UID, EnhancedMRImageStorage, LegacyConvertedEnhancedMRImageStorage, MRImageStorage
 
 from mr2ct.errors import VolumeError
 
+# what can become a CT
+MR_SOP_CLASSES = (MRImageStorage, EnhancedMRImageStorage, LegacyConvertedEnhancedMRImageStorage)
 # PS3.5 section 9.1: digits and dots, 64 at most. Leading zeros, which it forbids, are common and harm nobody.
 VALID_UID = re.compile(r"[0-9][0-9.]{0,63}")
 # what tells one patient's series from another's: Patient Identification and the UIDs above the instance

@@ -30,15 +30,13 @@ from pynetdicom.dsutils import create_file_meta, encode_file_meta
 
 from mr2ct.errors import Mr2ctError, OutputError, VolumeError
 from mr2ct.node.connection import BoundedServer, Limits
-from mr2ct.node.identity import VALID_UID, identify
+from mr2ct.node.identity import MR_SOP_CLASSES, VALID_UID, identify
 from mr2ct.node.metrics import Metrics
 from mr2ct.node.settings import Settings
 from mr2ct.node.spool import Spool
 from mr2ct.node.telling import LOG, Teller, one_line
 
 VERIFICATION = UID("1.2.840.10008.1.1")  # PS3.4 annex A: C-ECHO
-# what the reader takes; nothing else is negotiated, so that a sender knows before it sends
-SOP_CLASSES = (MRImageStorage, EnhancedMRImageStorage, LegacyConvertedEnhancedMRImageStorage)
 # no lossy one: a sender that has nothing else decompresses or says so
 TRANSFER_SYNTAXES = (
     ExplicitVRLittleEndian,
@@ -69,7 +67,7 @@ class Receiver:
         self._ae.dimse_timeout = settings.dimse_seconds
         self._ae.network_timeout = settings.network_seconds
         self._ae.add_supported_context(VERIFICATION)
-        for sop_class in SOP_CLASSES:
+        for sop_class in MR_SOP_CLASSES:  # nothing else is negotiated, so that a sender knows before it sends
             self._ae.add_supported_context(sop_class, list(TRANSFER_SYNTAXES))
         limits = Limits(settings.max_pdu_bytes, settings.max_file_bytes, settings.network_seconds, self._cut)
         try:

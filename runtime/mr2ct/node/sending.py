@@ -17,7 +17,7 @@ from mr2ct.node.identity import series_uid
 from mr2ct.node.metrics import Metrics
 from mr2ct.node.settings import Settings
 from mr2ct.node.spool import Spool
-from mr2ct.node.storing import Outcome, dicom_files, store
+from mr2ct.node.storing import Outcome, dicom_files, out_of_reach, store
 from mr2ct.node.telling import LOG
 
 POLL_S = 0.2
@@ -33,6 +33,7 @@ class Sender(threading.Thread):
         self.settings, self.spool, self.metrics, self.stopping = settings, spool, metrics, stop
         self._destination = Backoff(settings.retry_most_seconds)
         self._refusals: dict[str, Backoff] = {}
+        self._up = False
 
     def run(self) -> None:
         """Until the node stops."""
@@ -51,7 +52,7 @@ class Sender(threading.Thread):
                         self._deliver(key)
                     except OSError as error:  # of this side's disk
                         wait = self._destination.failed()
-                        LOG.error("cannot note what was sent: %s; tried again in %.0f s", error.strerror, wait)
+                        LOG.error("cannot note what was sent: %s; tried again in %.1f s", error.strerror, wait)
                     finally:
                         self.spool.give_back(key)
                     return True
@@ -60,7 +61,8 @@ class Sender(threading.Thread):
     def _deliver(self, key: str) -> None:
         folder = self.spool.at("sending", key)
         uid, noted = series_uid(folder / "mr"), folder / ACKNOWLEDGED
-        noted.touch()
+        if not noted.exists():
+            noted.touch()
         if noted.stat().st_mtime > time.time():  # the clock was set back
             os.utime(noted)
         # a part of a line, which a kill leaves, is no file's name
@@ -68,17 +70,17 @@ class Sender(threading.Thread):
         files = dicom_files(folder / "ct")
         left = [file for file in files if file.name not in known]
         outcome = self._store(left, noted)
+        self._up = not outcome.unreachable
+        self.metrics.put("mr2ct_destination_up", self._up)
         if outcome.unreachable:
             wait = self._destination.failed()
             waiting = len(self.spool.keys("made")) + len(self.spool.keys("sending"))
-            self.metrics.put("mr2ct_destination_up", 0)
             if not self.stopping.is_set():
                 why = f"{self.settings.send_to}: {outcome.unreachable}"
-                LOG.warning("destination %s; %d series wait, next try in %.0f s", why, waiting, wait)
+                LOG.warning("destination %s; %d series wait, next try in %.1f s", why, waiting, wait)
                 self._give_up_after_hours(key, uid, noted, why)
             return
         self._destination.worked()
-        self.metrics.put("mr2ct_destination_up", 1)
         if not outcome.refused:
             self._refusals.pop(key, None)
             self.spool.move(key, "sending", "done")
@@ -92,7 +94,12 @@ class Sender(threading.Thread):
             append_synced(noted, file.name)
             self.metrics.add("mr2ct_instances_sent_total")
 
-        return store(files, self.settings, acknowledged, self.stopping.is_set) if files else Outcome()
+        if not files:
+            return Outcome()
+        unreachable = "" if self._up else out_of_reach(self.settings)
+        if unreachable:
+            return Outcome(unreachable=unreachable)
+        return store(files, self.settings, acknowledged, self.stopping.is_set)
 
     def _refused(self, key: str, uid: str, noted: Path, outcome: Outcome, total: int) -> None:
         count = sum(outcome.refused.values())
@@ -104,7 +111,7 @@ class Sender(threading.Thread):
         if backoff.failures >= self.settings.refusals_before_failed:
             self._fail(key, uid, f"{why}, {backoff.failures} times")
             return
-        LOG.warning("series %s: %s; the others are kept as delivered, next try in %.0f s", uid, why, wait)
+        LOG.warning("series %s: %s; the others are kept as delivered, next try in %.1f s", uid, why, wait)
         self._give_up_after_hours(key, uid, noted, why)
 
     def _give_up_after_hours(self, key: str, uid: str, noted: Path, why: str) -> None:

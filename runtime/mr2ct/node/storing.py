@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +27,19 @@ class Outcome:
     acknowledged: int = 0
     refused: dict[str, int] = field(default_factory=dict)
     unreachable: str = ""
+
+
+def out_of_reach(settings: Settings) -> str:
+    """Why no connection to the destination can be made, empty where one can.
+
+    Asked while it may be down: pynetdicom does not say why, and leaves the socket of such a try open.
+    """
+    to = settings.send_to
+    try:
+        socket.create_connection((to.host, to.port), settings.network_seconds).close()
+    except OSError as error:
+        return error.strerror or str(error) or type(error).__name__
+    return ""
 
 
 def store(

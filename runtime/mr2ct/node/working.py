@@ -103,7 +103,7 @@ class Worker(threading.Thread):
         wait = self._backoff.failed()
         self.spool.move(key, "working", "queued")
         self.metrics.add("mr2ct_synthesis_postponed_total")
-        LOG.error("series %s: put off for %.0f s: %s", uid, wait, one_line(said))
+        LOG.error("series %s: put off for %.1f s: %s", uid, wait, one_line(said))
 
     def _starts(self, key: str) -> int:
         return self._starts_in(self.spool.at("queued", key))
