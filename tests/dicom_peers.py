@@ -68,16 +68,22 @@ class StoreScp:
     def __init__(self, folder: Path, port: int | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.port = folder, free_port() if port is None else port
-        self._process = subprocess.Popen(
-            ["storescp", "-v", "-aet", "PACS", "-od", str(folder), str(self.port)],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+        self.log = folder.parent / f"{folder.name}.log"
+        with open(self.log, "ab") as log:
+            self._process = subprocess.Popen(
+                ["storescp", "-v", "-aet", "PACS", "-od", str(folder), str(self.port)], stdout=log, stderr=log
+            )
         wait_for(self._listens, "storescp does not listen")
 
     @property
     def files(self) -> list[Path]:
         """What came; a name that is still being written ends otherwise."""
         return sorted(self.folder.iterdir())
+
+    @property
+    def requests(self) -> int:
+        """How many instances came, those that came twice counted twice."""
+        return self.log.read_text(errors="replace").count("Received Store Request")
 
     def _listens(self) -> bool:
         with socket.socket() as one:

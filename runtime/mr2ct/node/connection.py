@@ -40,7 +40,7 @@ class Limits:
         """Count bytes that no answer was sent to yet; whether all connections' together are within the limit."""
         with self.lock:
             self.unanswered_bytes += more
-            return self.unanswered_bytes <= FILES_AT_ONCE * self.message_bytes
+            return self.unanswered_bytes <= FILES_AT_ONCE * (self.message_bytes + LEAST_PDU_LIMIT_BYTES)
 
 
 class BoundedSocket(socket.socket):

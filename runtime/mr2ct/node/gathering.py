@@ -16,7 +16,7 @@ from mr2ct.node.settings import Settings
 from mr2ct.node.spool import Spool
 from mr2ct.node.telling import LOG, Teller
 
-POLL_S = 0.2
+POLL_S = 0.1
 HOUSEKEEPING_S = 60.0
 DAY_S = 86400.0
 # what is said of a series that late instances came for, by the state it was in

@@ -13,7 +13,6 @@ from typing import Any
 
 from pydicom.uid import (
     UID,
-    EnhancedMRImageStorage,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
@@ -21,8 +20,6 @@ from pydicom.uid import (
     JPEGLossless,
     JPEGLosslessSV1,
     JPEGLSLossless,
-    LegacyConvertedEnhancedMRImageStorage,
-    MRImageStorage,
     RLELossless,
 )
 from pynetdicom import AE, evt

@@ -20,7 +20,7 @@ from mr2ct.node.spool import Spool
 from mr2ct.node.storing import Outcome, dicom_files, out_of_reach, store
 from mr2ct.node.telling import LOG
 
-POLL_S = 0.2
+POLL_S = 0.1
 HOUR_S = 3600.0
 ACKNOWLEDGED = "acknowledged.txt"
 

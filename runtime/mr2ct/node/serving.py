@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 import mr2ct
-from mr2ct.errors import OutputError
+from mr2ct.errors import Mr2ctError, OutputError
 from mr2ct.file_lock import locked
 from mr2ct.node.durable import make_folder
 from mr2ct.node.gathering import Gatherer
@@ -107,10 +107,10 @@ class Node:
 
 @contextmanager
 def spool_of_ones_own(settings: Settings) -> Iterator[None]:
-    """Hold the spool. Raises OutputError when another node has it, or it cannot be made."""
+    """Hold the spool. Raises Mr2ctError when another node has it, OutputError when it cannot be made."""
 
     def taken() -> None:
-        raise OutputError(f"{settings.spool}: another node uses this spool; --spool names another")
+        raise Mr2ctError(f"{settings.spool}: another node uses this spool; --spool names another")
 
     try:
         make_folder(settings.spool)

@@ -67,7 +67,8 @@ class Spool:
                 if not instances:  # killed between making the folder and the first instance
                     self.discard("receiving", key)
                     continue
-                self._newest[key] = time.monotonic() - self.age("receiving", key)
+                # nobody could send while the node was off: that silence says nothing, and nor does any clock
+                self._newest[key] = time.monotonic()
                 self._counts[key] = len(instances)
             self.measure()
         except OSError as error:
@@ -98,12 +99,11 @@ class Spool:
         return sorted(folder.iterdir()) if folder.is_dir() else []
 
     def age(self, state: str, key: str) -> float:
-        """Seconds since a series came to its state, in receiving since its newest instance; 0 for a time to come."""
-        folder = self.at(state, key)
-        return max(0.0, time.time() - (folder / "mr" if state == "receiving" else folder).stat().st_mtime)
+        """Seconds since a series came to its state; 0 for a time to come."""
+        return max(0.0, time.time() - self.at(state, key).stat().st_mtime)
 
     def quiet_seconds(self, key: str) -> float:
-        """Seconds since the newest instance of a series in receiving, by a clock that nobody sets."""
+        """Seconds since a series' newest instance, or since the node's start, by a clock that nobody sets."""
         return time.monotonic() - self._newest.get(key, time.monotonic())
 
     def store(self, identity: Identity, content: Sequence[bytes]) -> bool:

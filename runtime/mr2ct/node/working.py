@@ -20,7 +20,7 @@ from mr2ct.node.telling import LOG, one_line, without_patient
 # The folder of an MR series in, the folder of a CT series out, which is not there yet. Raises Mr2ctError.
 Synthesise = Callable[[Path, Path], None]
 
-POLL_S = 0.2
+POLL_S = 0.1
 # a series that takes the node down with it, for want of memory say, is not tried for ever
 STARTS_BEFORE_REFUSED = 10
 STARTS = "starts.txt"

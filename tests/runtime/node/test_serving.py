@@ -163,9 +163,7 @@ def test_series_that_cannot_become_a_ct_are_kept_with_the_reason_and_nobody_s_na
     assert f"series {ROOT}.101: 1 instances came after it was refused; made again from all 3" in caplog.text
 
 
-def test_fifty_associations_at_once_are_served_or_refused(
-    start: Start, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_fifty_associations_at_once_are_served_or_refused(start: Start, caplog: pytest.LogCaptureFixture) -> None:
     node = start(free_port(), max_associations=20)
     ae = AE(ae_title=CALLER)
     ae.add_requested_context(VERIFICATION)
