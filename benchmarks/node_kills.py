@@ -21,8 +21,6 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
 from machine import finish, ran
 from node_killing import kill_again_and_again
 
-PACKAGES = ("mr2ct", "pydicom", "pynetdicom")
-
 
 def main() -> None:
     """See above."""
@@ -37,7 +35,7 @@ def main() -> None:
             seconds=arguments.synthesis_seconds,
             seed=seed,
         )
-    result: dict[str, Any] = {**ran("node-kills", PACKAGES), "dcmtk": _dcmtk(), "seed": seed, **seen}
+    result: dict[str, Any] = {**ran("node-kills", "pydicom", "pynetdicom"), "dcmtk": _dcmtk(), "seed": seed, **seen}
     for number, states in enumerate(seen["series_by_state_at_each_kill"], 1):
         held = ", ".join(f"{count} {state}" for state, count in states.items() if count) or "nothing"
         print(f"kill {number:2}: {held}")

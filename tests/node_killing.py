@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 import threading
 import time
@@ -65,9 +66,7 @@ def kill_again_and_again(
         node.process.kill()
         pacs.stop()
     arrived = Counter(str(dcmread(file).SeriesInstanceUID) for file in pacs.files)
-    expected = {
-        derived(uid, "PID-4711", *sorted_uids(files[uid])): slices for uid in uids
-    }  # fmt: skip
+    expected = {derived(uid, "PID-4711", *sorted_uids(files[uid])): slices for uid in uids}
     return {
         "kills": kills,
         "series": series,
@@ -86,7 +85,5 @@ def kill_again_and_again(
 
 def sorted_uids(files: list[Path]) -> list[str]:
     """SOPInstanceUIDs in the order that the stand-in reads them from a spool: by their sha256."""
-    import hashlib
-
     uids = [str(dcmread(file).SOPInstanceUID) for file in files]
     return sorted(uids, key=lambda uid: hashlib.sha256(uid.encode()).hexdigest())
