@@ -33,6 +33,7 @@ def main() -> None:
             series=arguments.series,
             slices=arguments.slices,
             seconds=arguments.synthesis_seconds,
+            longest_life=arguments.longest_life,
             seed=seed,
         )
     result: dict[str, Any] = {**ran("node-kills", "pydicom", "pynetdicom"), "dcmtk": _dcmtk(), "seed": seed, **seen}
@@ -54,9 +55,10 @@ def _dcmtk() -> str:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=10, help="SIGKILLs, each at a random moment")
-    parser.add_argument("--series", type=int, default=12, help="series that are sent meanwhile")
+    parser.add_argument("--series", type=int, default=20, help="series that are sent meanwhile")
     parser.add_argument("--slices", type=int, default=30, help="instances of each")
-    parser.add_argument("--synthesis-seconds", type=float, default=0.5, help="what the stand-in takes for a series")
+    parser.add_argument("--synthesis-seconds", type=float, default=1.0, help="what the stand-in takes for a series")
+    parser.add_argument("--longest-life", type=float, default=7.0, help="seconds until a kill, at most")
     parser.add_argument("--seed", type=int, help="of the moments; default: random, and told")
     parser.add_argument("--save", help="name of a file in benchmarks/results")
     return parser.parse_args()

@@ -37,9 +37,9 @@ def free_port() -> int:
         return int(one.getsockname()[1])
 
 
-def wait_for(what: Callable[[], object], why: str = "it did not happen") -> None:
+def wait_for(what: Callable[[], object], why: str = "it did not happen", patience: float = PATIENCE_S) -> None:
     """Wait until what() is true."""
-    until = time.monotonic() + PATIENCE_S
+    until = time.monotonic() + patience
     while not what():
         assert time.monotonic() < until, why
         time.sleep(0.02)

@@ -17,18 +17,19 @@ from mr2ct.node.spool import STATES
 from mr_files import ROOT, write_mr
 from standing_in import derived
 
-LONGEST_LIFE_S = 1.2  # of a node that listens
-
 # longer than storescu needs to come back after it was cut off, so that no half of a series is taken for a whole one
 QUIET_S = 2.0
+SCANNERS = 2
 
 
 def kill_again_and_again(
-    folder: Path, *, kills: int, series: int, slices: int, seconds: float, seed: int
+    folder: Path, *, kills: int, series: int, slices: int, seconds: float, longest_life: float, seed: int
 ) -> dict[str, Any]:
     """Send series to a node that is killed at random moments, each until storescu has an answer to all of it.
 
-    seconds: that a synthesis takes. Returns what was seen at each kill, and what has arrived at storescp.
+    seconds: that a synthesis takes. longest_life: seconds that a node listens until it is killed, at most; series
+    are sent along with the kills, so that each finds some in several states. Returns what was seen at each kill, and
+    what has arrived at storescp.
     """
     chance = random.Random(seed)
     uids = [f"{ROOT}.{700 + number}" for number in range(series)]
@@ -42,25 +43,32 @@ def kill_again_and_again(
             folder / "spool", pacs.port, folder / "log", port=port, seconds=seconds, quiet_seconds=QUIET_S
         )
 
-    def send_all() -> None:
-        for uid in uids:
+    def send_all(mine: list[str]) -> None:
+        for number, uid in enumerate(mine):
+            while len(killed_at) < kills * number // len(mine):
+                time.sleep(0.1)
             while send(port, files[uid]).returncode != 0:
                 retries.append(uid)
                 time.sleep(0.1)
 
+    def states() -> dict[str, list[str]]:
+        return {state: [one.name for one in (folder / "spool" / state).iterdir()] for state in STATES}
+
     retries: list[str] = []
     killed_at: list[dict[str, int]] = []
     node = start()
-    scanner = threading.Thread(target=send_all)
-    scanner.start()
+    scanners = [threading.Thread(target=send_all, args=(uids[number::SCANNERS],)) for number in range(SCANNERS)]
+    for scanner in scanners:
+        scanner.start()
     try:
         for _ in range(kills):
-            time.sleep(chance.uniform(0, LONGEST_LIFE_S))
+            time.sleep(chance.uniform(0, longest_life))
             node.kill()
-            killed_at.append({state: len(list((folder / "spool" / state).iterdir())) for state in STATES})
+            killed_at.append({state: len(held) for state, held in states().items()})
             node = start()
-        scanner.join()
-        wait_for(lambda: len(list((folder / "spool" / "done").iterdir())) == series, "a series did not arrive")
+        for scanner in scanners:
+            scanner.join()
+        wait_for(lambda: len(states()["done"]) == series, f"a series did not arrive: {states()}", patience=120)
         code = node.stop()
     finally:
         node.process.kill()
@@ -72,6 +80,7 @@ def kill_again_and_again(
         "series": series,
         "slices": slices,
         "synthesis_seconds": seconds,
+        "longest_life_seconds": longest_life,
         "series_by_state_at_each_kill": killed_at,
         "sends_cut_off_and_repeated": len(retries),
         "series_arrived": len(arrived),

@@ -85,7 +85,7 @@ class Spool:
         for folder in (self.folder / state).iterdir():
             try:
                 times.append(((folder / "mr").stat().st_mtime, folder.name))
-            except FileNotFoundError:  # moved on in the meantime, or nothing of ours
+            except (FileNotFoundError, NotADirectoryError):  # moved on in the meantime, or nothing of ours
                 continue
         return [key for _, key in sorted(times)]
 

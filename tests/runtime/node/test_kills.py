@@ -21,7 +21,9 @@ SERIES = f"{ROOT}.100"
 
 def test_killed_at_random_moments_every_series_arrives_once(tmp_path: Path) -> None:
     need_dcmtk()
-    seen = kill_again_and_again(tmp_path, kills=3, series=3, slices=4, seconds=0.3, seed=int.from_bytes(os.urandom(4)))
+    seen = kill_again_and_again(
+        tmp_path, kills=3, series=4, slices=3, seconds=0.3, longest_life=3.0, seed=int.from_bytes(os.urandom(4))
+    )
     assert seen["all_whole_and_once"], seen
     assert seen["instances_arrived"] == 12, seen
     assert seen["exit_code"] == 0, seen
