@@ -56,7 +56,6 @@ class Spool:
                 _empty(self.folder / name)
             stopped = self.keys("working")
             for key in stopped:
-                shutil.rmtree(self.at("working", key) / "ct", ignore_errors=True)
                 self.move(key, "working", "queued")
             for state in STATES:
                 for key in self.keys(state):
@@ -129,7 +128,8 @@ class Spool:
                 if key not in self._counts:
                     self._counts[key] = len(self.instances("receiving", key))
                 self._counts[key] += not target.exists()
-                rename_synced(partial, target)
+                partial.rename(target)
+                sync_folder(target.parent)  # that the other name is gone may be forgotten
                 self._newest[key] = time.monotonic()
                 self.bytes += size + BLOCK_BYTES
         except BaseException:

@@ -62,7 +62,7 @@ class Worker(threading.Thread):
         if starts >= STARTS_BEFORE_REFUSED:
             self._refuse(key, uid, f"the node ended {starts} times while it made this CT; is there enough memory?")
             return
-        shutil.rmtree(folder / "ct", ignore_errors=True)
+        _clear(folder)
         begun = time.monotonic()
         try:
             write_synced(folder / STARTS, [f"{starts + 1}\n".encode()])
@@ -86,9 +86,9 @@ class Worker(threading.Thread):
 
     def _refuse(self, key: str, uid: str, reason: str) -> None:
         folder = self.spool.at("working", key)
-        shutil.rmtree(folder / "ct", ignore_errors=True)
+        _clear(folder)
         (folder / STARTS).unlink(missing_ok=True)
-        reason = without_patient(reason, self.spool.instances("working", key)[0])
+        reason = without_patient(reason.replace(f"{folder / 'mr'}: ", ""), self.spool.instances("working", key)[0])
         self.spool.move(key, "working", "refused", reason)
         self.metrics.add("mr2ct_series_refused_total")
         LOG.warning("series %s: refused: %s; kept in refused/%s", uid, reason, key)
@@ -96,7 +96,7 @@ class Worker(threading.Thread):
     def _postpone(self, key: str, uid: str, error: BaseException) -> None:
         """Nothing is wrong with the series, but with the disk or the device: later, as often as it takes."""
         folder = self.spool.at("working", key)
-        shutil.rmtree(folder / "ct", ignore_errors=True)
+        _clear(folder)
         (folder / STARTS).unlink(missing_ok=True)
         said = "out of memory" if isinstance(error, MemoryError) else str(error)
         said = without_patient(said, self.spool.instances("working", key)[0])
@@ -114,3 +114,13 @@ class Worker(threading.Thread):
             return int((folder / STARTS).read_text())
         except (FileNotFoundError, ValueError):  # none yet, or killed while it was written
             return 0
+
+
+def _clear(folder: Path) -> None:
+    """Remove what an earlier try left, but for the MR and the count of tries."""
+    for path in folder.iterdir():
+        if path.name not in ("mr", STARTS):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink()

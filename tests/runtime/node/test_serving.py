@@ -36,8 +36,8 @@ def test_a_series_goes_in_by_storescu_and_its_ct_arrives_at_storescp(
     assert {header.PatientID for header in headers} == {"PID-4711"}
     assert {header.StudyInstanceUID for header in headers} == {f"{ROOT}.1"}
     assert {header.pixel_array.shape for header in headers} == {(SIZE, SIZE)}
-    assert f"series {SERIES}: complete with 5 instances, queued" in caplog.text
-    assert f"series {SERIES}: CT of 5 instances delivered to PACS@127.0.0.1:{pacs.port}" in caplog.text
+    wait_for(lambda: f"series {SERIES}: complete with 5 instances, queued" in caplog.text)
+    wait_for(lambda: f"series {SERIES}: CT of 5 instances delivered to PACS@127.0.0.1:{pacs.port}" in caplog.text)
 
 
 def test_what_was_received_is_kept_as_it_was_sent(start: Start, tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_only_known_titles_get_an_answer(start: Start, tmp_path: Path, caplog: p
     assert send(port, write_mr(tmp_path / "mr", SERIES), calling="STRANGER").returncode != 0
     assert keys(tmp_path, "receiving") == []
     assert caplog.text.count("the calling AE title 'STRANGER' is not known; --allow 'STRANGER' lets it in") == 1
-    assert f"'{CALLER}' calls 'OTHER', and this is 'MR2CT'" in caplog.text
+    wait_for(lambda: f"'{CALLER}' calls 'OTHER', and this is 'MR2CT'" in caplog.text)
 
 
 def test_a_destination_that_is_down_is_met_again(
@@ -71,12 +71,12 @@ def test_a_destination_that_is_down_is_met_again(
     node = start(port)
     send(node.receiver.port, write_mr(tmp_path / "mr", SERIES))
     wait_for(lambda: "Connection refused; 1 series wait, next try in" in caplog.text)
-    assert "mr2ct_destination_up 0" in node.metrics_text()
+    wait_for(lambda: "mr2ct_destination_up 0" in node.metrics_text())
     pacs = StoreScp(tmp_path / "pacs", port)
     try:
         wait_for(lambda: keys(tmp_path, "done"))
         assert len(pacs.files) == 3
-        assert "mr2ct_destination_up 1" in node.metrics_text()
+        wait_for(lambda: "mr2ct_destination_up 1" in node.metrics_text())
     finally:
         pacs.stop()
 
@@ -100,7 +100,7 @@ def test_what_a_destination_refuses_is_tried_again_and_the_rest_is_not(
         scp.stop()
     assert len(scp.got) == len(set(scp.got)) == 3
     assert sorted(refusals.values()) == [1, 2, 2]
-    assert "refuses 2 of 3 instances (0xA700 for 2); the others are kept as delivered" in caplog.text
+    wait_for(lambda: "refuses 2 of 3 instances (0xA700 for 2); the others are kept as delivered" in caplog.text)
 
 
 def test_what_a_destination_never_takes_is_kept_and_keeps_nobody_waiting(
@@ -128,8 +128,8 @@ def test_what_a_destination_never_takes_is_kept_and_keeps_nobody_waiting(
     assert len(list((kept / "ct").iterdir())) == len(list((kept / "mr").iterdir())) == 3
     assert "refuses 1 of 3 instances (0xC000 for 1), 3 times" in (kept / "reason.txt").read_text()
     assert len(scp.got) == 5
-    assert "mr2ct_series_failed_total 1\n" in node.metrics_text()
-    assert caplog.text.count("given up, kept in failed/") == 1
+    wait_for(lambda: "mr2ct_series_failed_total 1\n" in node.metrics_text())
+    wait_for(lambda: caplog.text.count("given up, kept in failed/") == 1)
 
 
 def test_a_destination_that_is_down_for_too_long_is_given_up_on(start: Start, tmp_path: Path) -> None:
@@ -155,12 +155,12 @@ def test_series_that_cannot_become_a_ct_are_kept_with_the_reason_and_nobody_s_na
     assert f"series {ROOT}.101: a slice is missing; send the series again\n" in reasons
     assert pacs.files == []
     assert "Müller" not in caplog.text
-    assert "mr2ct_series_refused_total 2\n" in node.metrics_text()
+    wait_for(lambda: "mr2ct_series_refused_total 2\n" in node.metrics_text())
 
     send(node.receiver.port, [gap[1]])  # what was asked for
     wait_for(lambda: keys(tmp_path, "done"))
     assert len(pacs.files) == 3
-    assert f"series {ROOT}.101: 1 instances came after it was refused; made again from all 3" in caplog.text
+    wait_for(lambda: f"series {ROOT}.101: 1 instances came after it was refused; made again from all 3" in caplog.text)
 
 
 def test_fifty_associations_at_once_are_served_or_refused(start: Start, caplog: pytest.LogCaptureFixture) -> None:
@@ -177,7 +177,7 @@ def test_fifty_associations_at_once_are_served_or_refused(start: Start, caplog: 
         for association in established:
             association.release()
     assert caplog.text.count("20 associations are open") == 1
-    assert 'mr2ct_associations_total{outcome="too_many"} 30\n' in node.metrics_text()
+    wait_for(lambda: 'mr2ct_associations_total{outcome="too_many"} 30\n' in node.metrics_text())
     wait_for(lambda: node.receiver.associations == 0)
     again = ae.associate("127.0.0.1", node.receiver.port, ae_title="MR2CT")
     assert again.is_established
