@@ -34,6 +34,7 @@ def main() -> None:
             slices=arguments.slices,
             seconds=arguments.synthesis_seconds,
             longest_life=arguments.longest_life,
+            quiet=arguments.quiet_seconds,
             seed=seed,
         )
     result: dict[str, Any] = {**ran("node-kills", "pydicom", "pynetdicom"), "dcmtk": _dcmtk(), "seed": seed, **seen}
@@ -59,6 +60,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--slices", type=int, default=30, help="instances of each")
     parser.add_argument("--synthesis-seconds", type=float, default=1.0, help="what the stand-in takes for a series")
     parser.add_argument("--longest-life", type=float, default=7.0, help="seconds until a kill, at most")
+    parser.add_argument("--quiet-seconds", type=float, default=2.0, help="after which a series is complete")
     parser.add_argument("--seed", type=int, help="of the moments; default: random, and told")
     parser.add_argument("--save", help="name of a file in benchmarks/results")
     return parser.parse_args()

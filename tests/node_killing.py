@@ -17,19 +17,18 @@ from mr2ct.node.spool import STATES
 from mr_files import ROOT, write_mr
 from standing_in import derived
 
-# longer than storescu needs to come back after it was cut off, so that no half of a series is taken for a whole one
-QUIET_S = 2.0
 SCANNERS = 2
 
 
 def kill_again_and_again(
-    folder: Path, *, kills: int, series: int, slices: int, seconds: float, longest_life: float, seed: int
+    folder: Path, *, kills: int, series: int, slices: int, seconds: float, longest_life: float, quiet: float, seed: int
 ) -> dict[str, Any]:
     """Send series to a node that is killed at random moments, each until storescu has an answer to all of it.
 
     seconds: that a synthesis takes. longest_life: seconds that a node listens until it is killed, at most; series
-    are sent along with the kills, so that each finds some in several states. Returns what was seen at each kill, and
-    what has arrived at storescp.
+    are sent along with the kills, so that each finds some in several states. quiet: seconds, longer than storescu needs
+    to come back after it was cut off, so that no half of a series is taken for a whole one. Returns what was seen at
+    each kill, and what has arrived at storescp.
     """
     chance = random.Random(seed)
     uids = [f"{ROOT}.{700 + number}" for number in range(series)]
@@ -39,9 +38,7 @@ def kill_again_and_again(
     begun = time.monotonic()
 
     def start() -> NodeProcess:
-        return NodeProcess(
-            folder / "spool", pacs.port, folder / "log", port=port, seconds=seconds, quiet_seconds=QUIET_S
-        )
+        return NodeProcess(folder / "spool", pacs.port, folder / "log", port=port, seconds=seconds, quiet_seconds=quiet)
 
     def send_all(mine: list[str]) -> None:
         for number, uid in enumerate(mine):
@@ -81,6 +78,7 @@ def kill_again_and_again(
         "slices": slices,
         "synthesis_seconds": seconds,
         "longest_life_seconds": longest_life,
+        "quiet_seconds": quiet,
         "series_by_state_at_each_kill": killed_at,
         "sends_cut_off_and_repeated": len(retries),
         "series_arrived": len(arrived),

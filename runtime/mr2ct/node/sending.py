@@ -6,7 +6,6 @@ that instance once more: the same SOPInstanceUID with the same content, which re
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from pathlib import Path
@@ -34,6 +33,8 @@ class Sender(threading.Thread):
         self._destination = Backoff(settings.retry_most_seconds)
         self._refusals: dict[str, Backoff] = {}
         self._up = False
+        # when each CT was seen first, or last made progress (time.monotonic): time off does not count, nor any clock
+        self._since: dict[str, float] = {}
 
     def run(self) -> None:
         """Until the node stops."""
@@ -47,6 +48,7 @@ class Sender(threading.Thread):
             return False
         for state in ("sending", "made"):
             for key in self.spool.keys(state):
+                self._since.setdefault(key, time.monotonic())
                 if self._refusal(key).due and self.spool.take(key, state, "sending"):
                     try:
                         self._deliver(key)
@@ -61,15 +63,12 @@ class Sender(threading.Thread):
     def _deliver(self, key: str) -> None:
         folder = self.spool.at("sending", key)
         uid, noted = series_uid(folder / "mr"), folder / ACKNOWLEDGED
-        if not noted.exists():
-            noted.touch()
-        if noted.stat().st_mtime > time.time():  # the clock was set back
-            os.utime(noted)
+        noted.touch()
         # a part of a line, which a kill leaves, is no file's name
         known = set(noted.read_text(encoding="utf-8", errors="replace").split("\n"))
         files = dicom_files(folder / "ct")
         left = [file for file in files if file.name not in known]
-        outcome = self._store(left, noted)
+        outcome = self._store(key, left, noted)
         self._up = not outcome.unreachable
         self.metrics.put("mr2ct_destination_up", self._up)
         if outcome.unreachable:
@@ -78,20 +77,21 @@ class Sender(threading.Thread):
             if not self.stopping.is_set():
                 why = f"{self.settings.send_to}: {outcome.unreachable}"
                 LOG.warning("destination %s; %d series wait, next try in %.1f s", why, waiting, wait)
-                self._give_up_after_hours(key, uid, noted, why)
+                self._give_up_after_hours(key, uid, why)
             return
         self._destination.worked()
         if not outcome.refused:
-            self._refusals.pop(key, None)
+            self._forget(key)
             self.spool.move(key, "sending", "done")
             self.metrics.add("mr2ct_series_delivered_total")
             LOG.info("series %s: CT of %d instances delivered to %s", uid, len(files), self.settings.send_to)
             return
-        self._refused(key, uid, noted, outcome, len(files))
+        self._refused(key, uid, outcome, len(files))
 
-    def _store(self, files: list[Path], noted: Path) -> Outcome:
+    def _store(self, key: str, files: list[Path], noted: Path) -> Outcome:
         def acknowledged(file: Path) -> None:
             append_synced(noted, file.name)
+            self._since[key] = time.monotonic()
             self.metrics.add("mr2ct_instances_sent_total")
 
         if not files:
@@ -101,7 +101,7 @@ class Sender(threading.Thread):
             return Outcome(unreachable=unreachable)
         return store(files, self.settings, acknowledged, self.stopping.is_set)
 
-    def _refused(self, key: str, uid: str, noted: Path, outcome: Outcome, total: int) -> None:
+    def _refused(self, key: str, uid: str, outcome: Outcome, total: int) -> None:
         count = sum(outcome.refused.values())
         self.metrics.add("mr2ct_instances_rejected_total", count)
         statuses = ", ".join(f"{status} for {many}" for status, many in sorted(outcome.refused.items()))
@@ -112,18 +112,22 @@ class Sender(threading.Thread):
             self._fail(key, uid, f"{why}, {backoff.failures} times")
             return
         LOG.warning("series %s: %s; the others are kept as delivered, next try in %.1f s", uid, why, wait)
-        self._give_up_after_hours(key, uid, noted, why)
+        self._give_up_after_hours(key, uid, why)
 
-    def _give_up_after_hours(self, key: str, uid: str, noted: Path, why: str) -> None:
-        hours = (time.time() - noted.stat().st_mtime) / HOUR_S
+    def _give_up_after_hours(self, key: str, uid: str, why: str) -> None:
+        hours = (time.monotonic() - self._since[key]) / HOUR_S
         if hours > self.settings.give_up_hours:
             self._fail(key, uid, f"{why}; nothing was acknowledged for {hours:.1f} hours")
 
     def _fail(self, key: str, uid: str, why: str) -> None:
-        self._refusals.pop(key, None)
+        self._forget(key)
         self.spool.move(key, "sending", "failed", why)
         self.metrics.add("mr2ct_series_failed_total")
         LOG.error("series %s: %s; given up, kept in failed/%s, which moved to sending/ is tried again", uid, why, key)
+
+    def _forget(self, key: str) -> None:
+        self._refusals.pop(key, None)
+        self._since.pop(key, None)
 
     def _refusal(self, key: str) -> Backoff:
         return self._refusals.setdefault(key, Backoff(self.settings.retry_most_seconds))

@@ -13,7 +13,6 @@ from pynetdicom import AE
 from pynetdicom.status import STATUS_SUCCESS, STATUS_WARNING, code_to_category
 
 from mr2ct.node.settings import Settings
-from mr2ct.node.telling import one_line
 
 DICOM_MAGIC = (128, b"DICM")  # PS3.10 section 7.1
 
@@ -84,8 +83,12 @@ def store(
             else:
                 status = f"0x{answer.Status:04X}"
                 outcome.refused[status] = outcome.refused.get(status, 0) + 1
-    except (ValueError, RuntimeError) as error:  # no context fits this file; the association ended between two files
-        outcome.unreachable = one_line(f"{type(error).__name__} while sending")
+    except OSError:  # of this side's disk
+        raise
+    except RuntimeError:
+        outcome.unreachable = "it hung up"
+    except Exception as error:  # no context fits this file, or it cannot be encoded: others need not wait for it
+        outcome.refused[f"{type(error).__name__} here"] = len(files) - outcome.acknowledged
     finally:
         if association.is_established:
             association.release()
