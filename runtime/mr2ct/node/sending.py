@@ -49,6 +49,8 @@ class Sender(threading.Thread):
         for state in ("sending", "made"):
             for key in self.spool.keys(state):
                 self._since.setdefault(key, time.monotonic())
+                if state == "made" and self.spool.at("receiving", key).is_dir():
+                    continue  # late instances: it is made again before anybody has it
                 if self._refusal(key).due and self.spool.take(key, state, "sending"):
                     try:
                         self._deliver(key)

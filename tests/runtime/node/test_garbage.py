@@ -17,7 +17,7 @@ from mr_files import ROOT, mr_instance, write_mr
 from standing_in import CALLER
 
 ABORT = 0x07  # PS3.8 section 9.3.8
-SILENCE_S = 0.5
+SILENCE_S = 0.4
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +92,7 @@ def ended(connection: socket.socket) -> bytes:
     return came
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(3))
 def test_random_bytes_are_hung_up_on(seed: int, node: NodeProcess) -> None:
     chance = random.Random(seed)
     with connect(node) as connection:
@@ -104,14 +104,14 @@ def test_random_bytes_are_hung_up_on(seed: int, node: NodeProcess) -> None:
         ended(connection)
 
 
-@pytest.mark.parametrize("kind", [0x01, 0x02, 0x04, 0x05, 0x07, 0x42, 0xFF], ids=hex)
+@pytest.mark.parametrize("kind", [0x01, 0x02, 0x04, 0x05, 0x42], ids=hex)
 def test_a_pdu_of_any_type_with_garbage_in_it_is_hung_up_on(kind: int, node: NodeProcess) -> None:
     with connect(node) as connection:
         connection.sendall(pdu(kind, random.Random(kind).randbytes(200)))
         ended(connection)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_garbage_within_an_association_ends_it(seed: int, node: NodeProcess) -> None:
     chance = random.Random(seed)
     presentation_data = struct.pack(">LBB", 102, 1, 3) + chance.randbytes(100)
