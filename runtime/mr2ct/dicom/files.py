@@ -22,7 +22,7 @@ from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag
 
-from mr2ct.dicom.elements import clean, uid
+from mr2ct.dicom.elements import LONGEST_TEXT, clean, uid
 from mr2ct.errors import VolumeError
 
 PREAMBLE, MAGIC = 128, b"DICM"
@@ -30,11 +30,14 @@ IMPLICIT, BIG_ENDIAN, DEFLATED = "1.2.840.10008.1.2", "1.2.840.10008.1.2.2", "1.
 UNCOMPRESSED = (IMPLICIT, "1.2.840.10008.1.2.1", BIG_ENDIAN, DEFLATED)
 DIRECTORY = "1.2.840.10008.1.3.10"  # Media Storage Directory Storage: a DICOMDIR
 PIXELS = (0x7FE00008, 0x7FE00009, 0x7FE00010)  # Float Pixel Data, Double Float Pixel Data, Pixel Data
+CHARACTER_SET = 0x00080005
+FUNCTIONAL_GROUPS = (0x52009229, 0x52009230)  # shared, per frame: of an enhanced object
 UNDEFINED = 0xFFFFFFFF
 MOST_FILES = 50_000  # a brain MR has a few hundred images, a whole examination some thousand
 FIRST_READ = 1 << 18  # bytes; most headers are below 0.1 MB
-LONGEST_HEADER = 1 << 25  # bytes; an enhanced object has about 10 kB of header a frame
-LONGEST_VALUE = 1 << 24  # bytes; what is longer is raw data or a document, never something read here
+LONGEST_HEADER = 1 << 24  # bytes; an enhanced object has some kB of header a frame
+MOST_READS = 1_000_000  # of a header, two or three an element; pydicom takes 10 us for each
+LONGEST_VALUE = 1 << 23  # bytes; what is longer is raw data or a document, never something read here
 
 
 @dataclass(frozen=True)
@@ -192,6 +195,18 @@ class _CutShortError(Exception):
     """The header goes on behind the bytes that were read."""
 
 
+class _Counted(io.BytesIO):
+    """Bytes that may be read so often: a few MB can hold millions of empty items, a minute and GiBs of objects."""
+
+    reads = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self.reads += 1
+        if self.reads > MOST_READS:
+            raise ValueError("too many elements")
+        return super().read(size)
+
+
 class _Stream:
     """The data set of an open file, from its start, inflated where it is deflated."""
 
@@ -242,12 +257,14 @@ def _parse(file: BinaryIO, size: int, count: int) -> tuple[str | None, Dataset, 
 
 
 def _until_pixels(start: bytes, begin: int, syntax: str, ends: bool, size: int) -> tuple[Dataset, int, int]:
-    buffer = io.BytesIO(start)
+    buffer = _Counted(start)
     buffer.seek(begin)
     reached = 0
 
     def stop(tag: BaseTag, _vr: str | None, length: int) -> bool:
         nonlocal reached
+        if tag == CHARACTER_SET and length > LONGEST_TEXT:
+            raise ValueError("no character set has such a name")
         left = len(start) - buffer.tell()
         if tag in PIXELS:
             reached = int(tag)
@@ -255,7 +272,7 @@ def _until_pixels(start: bytes, begin: int, syntax: str, ends: bool, size: int) 
         if length == UNDEFINED or length <= left:
             return False
         beyond = ends or (syntax != DEFLATED and length > size - buffer.tell())
-        if beyond or length <= LONGEST_VALUE:
+        if beyond or length <= LONGEST_VALUE or tag in FUNCTIONAL_GROUPS:
             raise _CutShortError
         return True  # nothing that is read here is behind it
 
