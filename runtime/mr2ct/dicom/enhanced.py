@@ -11,7 +11,7 @@ from typing import TypeAlias
 from pydicom.dataset import Dataset
 
 from mr2ct.dicom.elements import decimal, double, has, items, raw, words
-from mr2ct.dicom.files import DicomFile
+from mr2ct.dicom.parsing import DicomFile
 from mr2ct.errors import VolumeError
 
 Groups: TypeAlias = Mapping[str, Dataset]
