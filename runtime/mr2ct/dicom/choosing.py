@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from mr2ct.dicom.elements import clean, decimal, raw
-from mr2ct.dicom.files import DicomFile
 from mr2ct.dicom.listing import ENOUGH_IMAGES, Contents, SeriesFacts, facts_of
+from mr2ct.dicom.parsing import DicomFile
 from mr2ct.errors import VolumeError
 
 MOST_LISTED = 12

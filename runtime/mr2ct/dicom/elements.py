@@ -15,6 +15,7 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
 CHARACTER_SETS = {"ISO_IR 100": "latin-1", "ISO_IR 192": "utf-8", "GB18030": "gb18030", "ISO_IR 13": "shift_jis"}
+LONGEST_TEXT = 4096  # bytes; what is longer is no text that is told or compared here
 LONGEST_NUMBER = 64  # bytes; a decimal string has up to 16, files in the wild have up to about 24
 
 
@@ -39,23 +40,26 @@ def has(header: Dataset, keyword: str) -> bool:
 def text(header: Dataset, keyword: str) -> str:
     """The text of an element, clean; in a character set that is not known, without what is not ASCII."""
     name = raw(header, "SpecificCharacterSet").decode("ascii", "replace").split("\\")[0].strip(" \0")
-    return clean(raw(header, keyword).decode(CHARACTER_SETS.get(name, "ascii"), "replace").strip(" \0"))
+    return clean(raw(header, keyword)[:LONGEST_TEXT].decode(CHARACTER_SETS.get(name, "ascii"), "replace").strip(" \0"))
 
 
 def words(header: Dataset, keyword: str) -> tuple[str, ...]:
     """The values of a code string (CS), in capitals: ("ORIGINAL", "PRIMARY", "M")."""
-    values = (clean(word.strip(" \0").upper()) for word in raw(header, keyword).decode("ascii", "replace").split("\\"))
+    values = (
+        clean(word.strip(" \0").upper())
+        for word in raw(header, keyword)[:LONGEST_TEXT].decode("ascii", "replace").split("\\")
+    )
     return tuple(word for word in values if word)
 
 
 def uid(header: Dataset, keyword: str) -> str:
     """A unique identifier, clean; "" where there is none."""
-    return clean(raw(header, keyword).decode("ascii", "replace").strip(" \0"))
+    return clean(raw(header, keyword)[:LONGEST_TEXT].decode("ascii", "replace").strip(" \0"))
 
 
 def decimals(header: Dataset, keyword: str, count: int) -> tuple[float, ...] | None:
     """Exactly `count` finite numbers of a decimal or integer string (DS, IS), as float64; else None."""
-    parts = raw(header, keyword).split(b"\\")
+    parts = raw(header, keyword)[:LONGEST_TEXT].split(b"\\")
     if len(parts) != count or max(map(len, parts)) > LONGEST_NUMBER:
         return None
     try:
@@ -67,7 +71,7 @@ def decimals(header: Dataset, keyword: str, count: int) -> tuple[float, ...] | N
 
 def decimal(header: Dataset, keyword: str) -> float | None:
     """The first finite number of a decimal or integer string; None where there is none."""
-    first = raw(header, keyword).split(b"\\")[0]
+    first = raw(header, keyword)[:LONGEST_TEXT].split(b"\\")[0]
     try:
         value = float(first.strip(b" \0").replace(b"_", b"?")) if len(first) <= LONGEST_NUMBER else math.nan
     except ValueError:

@@ -21,7 +21,8 @@ from pydicom.pixels.decoders.base import Decoder, get_decoder
 from pydicom.uid import UID
 
 from mr2ct.dicom.elements import clean, raw
-from mr2ct.dicom.files import MAGIC, PREAMBLE, UNDEFINED, DicomFile
+from mr2ct.dicom.files import MAGIC, PREAMBLE
+from mr2ct.dicom.parsing import UNDEFINED, DicomFile
 from mr2ct.dicom.pixel_format import PixelFormat
 from mr2ct.errors import VolumeError
 

@@ -11,7 +11,7 @@ from typing import TypeAlias
 from pydicom.dataset import Dataset
 
 from mr2ct.dicom.elements import decimal, double, has, items, raw, words
-from mr2ct.dicom.files import DicomFile
+from mr2ct.dicom.parsing import DicomFile
 from mr2ct.errors import VolumeError
 
 Groups: TypeAlias = Mapping[str, Dataset]
@@ -22,7 +22,9 @@ ACQUISITION = (
     "FrameContentSequence", "MRImageFrameTypeSequence", "MREchoSequence", "MRTimingAndRelatedParametersSequence",
     "MRModifierSequence", "MRDiffusionSequence",
 )  # fmt: skip
-MOST_FRAMES = 20_000
+MOST_FRAMES = 5_000  # a head has some hundred slices
+MOST_ITEMS = 40 * MOST_FRAMES  # of all sequences of the frames
+ITEMS = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")  # little, big endian
 
 
 def frame_groups(file: DicomFile) -> Iterator[Groups]:
@@ -32,7 +34,7 @@ def frame_groups(file: DicomFile) -> Iterator[Groups]:
     """
     try:
         shared = _items_of(_first(file.header, "SharedFunctionalGroupsSequence"))
-        frames = list(items(file.header, "PerFrameFunctionalGroupsSequence"))
+        frames = _per_frame(file.header)
     except Exception as error:  # pydicom raises a dozen kinds on damaged sequences
         raise VolumeError(f"{file.where}: damaged functional groups ({type(error).__name__}); send it again") from error
     count = decimal(file.header, "NumberOfFrames")
@@ -56,7 +58,7 @@ def first_groups(header: Dataset) -> Groups:
     """The groups of the first frame, as far as they can be read: hints of how the images were made."""
     try:
         shared = _items_of(_first(header, "SharedFunctionalGroupsSequence"))
-        return {**shared, **_items_of(_first(header, "PerFrameFunctionalGroupsSequence"))}
+        return {**shared, **_items_of(_per_frame(header)[0])}
     except Exception:  # reading says what is damaged; a hint is not needed
         return {}
 
@@ -78,6 +80,13 @@ def differences(groups: Groups) -> dict[str, str]:
         "DimensionIndexValues": raw(content, "DimensionIndexValues").hex(),
     }
     return {name: text for name, text in told.items() if text}
+
+
+def _per_frame(header: Dataset) -> list[Dataset]:
+    keyword = "PerFrameFunctionalGroupsSequence"
+    if max(raw(header, keyword).count(item) for item in ITEMS) > MOST_ITEMS:
+        raise ValueError("more functional groups than MOST_FRAMES have")
+    return list(items(header, keyword))
 
 
 def _number(value: float | None) -> str:

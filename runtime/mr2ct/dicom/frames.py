@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset
 
 from mr2ct.dicom import enhanced
 from mr2ct.dicom.elements import decimal, decimals, double, has, text, uid, words
-from mr2ct.dicom.files import DicomFile
+from mr2ct.dicom.parsing import DicomFile
 from mr2ct.errors import VolumeError
 
 MR_IMAGE = "1.2.840.10008.5.1.4.1.1.4"

@@ -10,8 +10,9 @@ from pydicom.dataset import Dataset
 
 from mr2ct.dicom.elements import decimal, double, raw, text, uid, words
 from mr2ct.dicom.enhanced import MOST_FRAMES, first_groups
-from mr2ct.dicom.files import DicomFile, Found, find_files, parse_file, quiet, told, unreadable
+from mr2ct.dicom.files import Found, find_files, quiet, told, unreadable
 from mr2ct.dicom.frames import MR_IMAGE, READABLE
+from mr2ct.dicom.parsing import DicomFile, parse_file
 from mr2ct.dicom.weighting import t1_weighted
 from mr2ct.errors import VolumeError
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mr2ct.dicom.elements import clean, short, words
-from mr2ct.dicom.files import PIXELS, DicomFile
+from mr2ct.dicom.parsing import PIXELS, DicomFile
 from mr2ct.errors import VolumeError
 
 LONGEST_SIDE = 4096  # rows or columns; MR scanners make up to 1024 or 2048

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from mr2ct.dicom.elements import clean, short
 from mr2ct.dicom.encapsulated import Encapsulated, decoded
-from mr2ct.dicom.files import BIG_ENDIAN, IMPLICIT, UNCOMPRESSED, UNDEFINED, DicomFile
 from mr2ct.dicom.frames import Frame
+from mr2ct.dicom.parsing import BIG_ENDIAN, IMPLICIT, UNCOMPRESSED, UNDEFINED, DicomFile
 from mr2ct.dicom.pixel_format import PixelFormat
 from mr2ct.errors import VolumeError
 

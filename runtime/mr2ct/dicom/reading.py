@@ -7,10 +7,11 @@ from pathlib import Path
 from mr2ct.dicom.choosing import choose_series
 from mr2ct.dicom.elements import uid, words
 from mr2ct.dicom.encapsulated import ALWAYS_LOSSY
-from mr2ct.dicom.files import DicomFile, find_files, quiet, told, unreadable
+from mr2ct.dicom.files import find_files, quiet, told, unreadable
 from mr2ct.dicom.frames import Frame, frames_of
 from mr2ct.dicom.geometry import lattice
 from mr2ct.dicom.listing import Contents, look_into
+from mr2ct.dicom.parsing import DicomFile
 from mr2ct.dicom.pixel_format import one_format
 from mr2ct.dicom.pixels import read_voxels
 from mr2ct.dicom.series import MrSeries

@@ -13,8 +13,9 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.uid import UID, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
-from mr2ct.dicom import files
-from mr2ct.dicom.files import find_files, parse_file
+from mr2ct.dicom import files, parsing
+from mr2ct.dicom.files import find_files
+from mr2ct.dicom.parsing import parse_file
 from mr2ct.dicom.reading import read_mr_series
 from mr2ct.errors import VolumeError
 from runtime.dicom.drawn_series import NATIVE, refusal, save, slices, write_series
@@ -152,16 +153,16 @@ def test_a_deflate_bomb_is_not_inflated(tmp_path: Path, monkeypatch: pytest.Monk
     start = packer.compress(header + b"\x09\0\x01\x10OB\0\0\0\0\0\x30") + packer.flush(zlib.Z_FULL_FLUSH)
     (tmp_path / "bomb.dcm").write_bytes(with_syntax(b"1.2.840.10008.1.2.1.99") + start + block * 64)
     asked: list[int] = []
-    true_first = files._Stream.first
-    monkeypatch.setattr(files._Stream, "first", lambda self, count: asked.append(count) or true_first(self, count))
+    true_first = parsing._Stream.first
+    monkeypatch.setattr(parsing._Stream, "first", lambda self, count: asked.append(count) or true_first(self, count))
     refusal(tmp_path)
-    assert max(asked) <= files.LONGEST_HEADER
+    assert max(asked) <= parsing.LONGEST_HEADER
 
 
 def test_a_large_private_value_before_the_pixels_does_not_matter(tmp_path: Path) -> None:
     def add(header: Dataset, _k: int) -> None:
         header.private_block(0x0029, "SIEMENS CSA HEADER", create=True).add_new(
-            0x10, "OB", b"\7" * (3 * files.FIRST_READ)
+            0x10, "OB", b"\7" * (3 * parsing.FIRST_READ)
         )
 
     for n, syntax in enumerate(NATIVE):
@@ -181,7 +182,7 @@ def test_a_document_of_any_size_beside_a_series_does_not_matter(tmp_path: Path) 
 
 
 def test_a_header_beyond_the_limit_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "LONGEST_HEADER", 4 << 18)
+    monkeypatch.setattr(parsing, "LONGEST_HEADER", 4 << 18)
 
     def add(header: Dataset, _k: int) -> None:
         block = header.private_block(0x0029, "A", create=True)
@@ -240,3 +241,27 @@ def test_files_are_found_in_the_order_of_their_names(tmp_path: Path) -> None:
     for name in ("b", "a", "c/a", "10", "9"):
         save(next(slices()), tmp_path / name)
     assert [str(p.relative_to(tmp_path)) for p in find_files(tmp_path).paths] == ["10", "9", "a", "b", "c/a"]
+
+
+ITEM, SEQUENCE = b"\xfe\xff\0\xe0\0\0\0\0", b"\x08\0\x40\x11SQ\0\0\xff\xff\xff\xff"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        SEQUENCE + ITEM * 9000,
+        SEQUENCE + ITEM[:4] + b"\xff\xff\xff\xff" + element(0x00080060, b"CS", b"") * 9000,
+        element(0x00080060, b"CS", b"") * 9000,
+        element(0x00080005, b"CS", b"A\\" * 9000),
+    ],
+    ids=["items", "nested elements", "elements", "character sets"],
+)
+def test_a_header_of_endless_small_things_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: bytes
+) -> None:
+    monkeypatch.setattr(parsing, "MOST_READS", 5000)
+    write_series(tmp_path)
+    (tmp_path / "hostile.dcm").write_bytes(with_syntax(b"1.2.840.10008.1.2.1") + body)
+    line = refusal(tmp_path)
+    assert "hostile.dcm" in line
+    assert "damaged DICOM header" in line
