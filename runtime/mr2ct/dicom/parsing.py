@@ -31,9 +31,9 @@ CHARACTER_SET = 0x00080005
 FUNCTIONAL_GROUPS = (0x52009229, 0x52009230)  # shared, per frame: of an enhanced object
 UNDEFINED = 0xFFFFFFFF
 FIRST_READ = 1 << 18  # bytes; most headers are below 0.1 MB
-LONGEST_HEADER = 1 << 24  # bytes; an enhanced object has some kB of header a frame
-MOST_READS = 1_000_000  # of a header, two or three an element; pydicom takes 10 us for each
-LONGEST_VALUE = 1 << 23  # bytes; what is longer is raw data or a document, never something read here
+LONGEST_HEADER = 1 << 23  # bytes; an enhanced object has some kB of header a frame
+MOST_READS = 400_000  # of a header, two or three an element; pydicom takes 10 us for each: 4 s
+LONGEST_VALUE = 1 << 22  # bytes; what is longer is raw data or a document, never something read here
 
 
 @dataclass(frozen=True)
