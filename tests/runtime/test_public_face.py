@@ -14,7 +14,7 @@ import pytest
 
 import mr2ct
 
-HEAVY = {"torch", "onnxruntime", "onnx", "openvino", "tensorrt", "matplotlib", "scipy"}
+HEAVY = {"torch", "onnxruntime", "onnx", "openvino", "tensorrt", "matplotlib", "scipy", "pydicom", "pynetdicom"}
 
 
 def _python(code: str, folder: Path) -> str:

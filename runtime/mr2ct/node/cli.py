@@ -12,7 +12,6 @@ import click
 from mr2ct.choosing import DEVICES, PRECISIONS, QUALITIES
 from mr2ct.errors import Mr2ctError
 from mr2ct.model import DEFAULT
-from mr2ct.node.serving import serve
 from mr2ct.node.settings import GIB, MIB, Destination, Settings, check_ae_title, parse_destination, state_folder
 from mr2ct.node.telling import log_to_stderr
 
@@ -137,10 +136,13 @@ def main(
         http_port=http[1],
     )
     log_to_stderr(verbose=verbose)
-    from mr2ct.node.synthesising import (
-        warm_engine,
-    )  # an engine's libraries take seconds, which wrong usage need not wait
-
+    try:
+        # here, since wrong usage need not wait for them
+        from mr2ct.node.serving import serve
+        from mr2ct.node.synthesising import warm_engine
+    except ImportError as error:
+        click.echo(f"mr2ct-serve: needs {error.name}: pip install 'mr2ct[cpu,node]'", err=True)
+        sys.exit(1)
     try:
         with warm_engine(
             model,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 from click.testing import CliRunner
 
@@ -43,3 +46,11 @@ def test_help_names_every_limit() -> None:
 def test_mercure_needs_its_folders(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MERCURE_IN_DIR", raising=False)
     assert "MERCURE_IN_DIR" in CliRunner().invoke(mercure, []).output
+
+
+def test_without_pynetdicom_it_tells_what_to_install() -> None:
+    code = "import sys; sys.modules['pynetdicom'] = None; from mr2ct.node.cli import main; main()"
+    command = [sys.executable, "-c", code, *SEND, "--allow-any"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert done.stderr == "mr2ct-serve: needs pynetdicom: pip install 'mr2ct[cpu,node]'\n"
