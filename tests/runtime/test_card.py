@@ -29,6 +29,8 @@ from mr2ct.card import (
     Quantisation,
 )
 from mr2ct.errors import ModelError
+from mr2ct.gate.limits import GateLimits
+from mr2ct.gate.measured import HALF_PATCH, QUANTILES
 
 Place = tuple[str | int, ...]  # the keys that lead to a value of card.json
 
@@ -69,9 +71,19 @@ CARD = Card(
         measured_on=12,
         engine="OpenVINO 2026.4.1, CPU, int8 and bf16",
     ),
+    gate=GateLimits(
+        volumes=1,
+        seen={"noise": (0.01, 0.02), "likeness": (0.7, 0.9)},
+        low={"likeness": 0.6},
+        high={"noise": 0.05},
+        quantiles=(tuple(n / QUANTILES for n in range(QUANTILES)),),
+        signal="7f" * HALF_PATCH,
+        share="ff" * HALF_PATCH,
+        rule="the span of 1 MR",
+    ),
 )
 FIELDS: dict[str, Any] = json.loads(CARD.to_json())
-OPTIONAL = {"task", "intended_use", "mr2ct_version", "input_name", "output_name", "quantisation"}
+OPTIONAL = {"task", "intended_use", "mr2ct_version", "input_name", "output_name", "quantisation", "gate"}
 FREE = {"generator", "training", "network_data_format"}  # what is in there is not ours to judge
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
@@ -127,6 +139,7 @@ REQUIRED = [
     pytest.param(place, id=".".join(map(str, place)))
     for place in PLACES
     if place[0] not in OPTIONAL or len(place) > 1
+    if place[0] != "gate" or len(place) == 2
     if place[:-1] not in {("files",), ("certificates",), ("ct_window_hu",)}
     if place[-2:-1] not in {("budget_hu",), ("limits_hu",), ("int8",), ("alone",)}
 ]
@@ -368,3 +381,26 @@ def test_only_a_card_that_says_so_is_trained(training: dict[str, Any], trained: 
 def test_everything_on_a_card_is_in_its_json() -> None:
     written = {name for name in asdict(CARD) if name in FIELDS}
     assert written == set(Card.__dataclass_fields__)
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "told"),
+    [
+        (("gate", "low", "noise"), 0.07, "gate.low.noise is 0.07, more than gate.high's 0.05"),
+        (("gate", "high", "colour"), 1.0, "gate.high: no measure is called 'colour'"),
+        (("gate", "volumes"), 2, "gate.quantiles are of 1 volumes, gate.volumes is 2"),
+        (("gate", "quantiles", 0, 3), 2.0, "gate.quantiles[0] must be 32 rising numbers"),
+        (("gate", "signal"), "7f", "gate.signal must be"),
+        (("gate", "share"), "g" * 2 * HALF_PATCH, "gate.share must be"),
+        (("gate",), {"volumes": 1}, "the field gate.seen is missing"),
+    ],
+    ids=str,
+)
+def test_a_gate_that_cannot_be_is_refused(place: Place, value: Any, told: str) -> None:
+    assert told in _refusal(_with(place, value))
+
+
+def test_a_card_without_a_gate_does_not_name_it() -> None:
+    card = replace(CARD, gate=None)
+    assert "gate" not in json.loads(card.to_json())
+    assert Card.from_json(card.to_json(), WHERE) == card
