@@ -9,7 +9,7 @@ from mr2ct.gate.coarse import Cells, nearest_axes
 from mr2ct.volume import Volume
 
 TOP_MM = 130.0  # from the vertex down: the head without neck and shoulders
-END_CM3 = 10.0  # 6 mm of a ball of 90 mm radius: deeper than the doubt of a cell, shallower than a nose is long
+END_CM3 = 30.0  # 10 mm of a ball of 90 mm radius: deeper than the doubt of a cell, shallower than a nose is long
 SIDES = (("right", "left"), ("front", "back"), ("bottom", "top"))  # low and high end of x, y and z
 
 
@@ -34,7 +34,7 @@ def extents(mr: Volume, upright: Cells) -> dict[str, float]:
 def ends(own: Cells) -> dict[str, float]:
     """cm² of the head across each of the volume's own axes, where END_CM3 of it lie beyond; the neck's end is left out.
 
-    A head that is whole is round at its ends, 20 to 50 cm²; one that is cut is flat there, whether the volume ends or
+    A head that is whole is round at its ends, 30 to 90 cm²; one that is cut is flat there, whether the volume ends or
     was filled up.
     """
     found = {}

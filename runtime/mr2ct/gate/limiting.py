@@ -45,7 +45,7 @@ class Rule(NamedTuple):
     spreads: float = SPREADS
 
 
-SIDE_CUT = Rule(False, True, 40.0)  # cm²: whole heads end with 15 to 60, heads that are cut through with 180 and more
+SIDE_CUT = Rule(False, True, 40.0)  # cm²: whole heads end with 30 to 90, heads that are cut through with 140 and more
 RULES: dict[str, Rule] = {
     "signal": Rule(True, True, 0.3, relative=True),  # a fixed window only; prescan changes the gain by some 10 %
     "finest_mm": Rule(True, False, 0.5, relative=True),
