@@ -38,4 +38,4 @@ done
 mr2ct-export "$out/run/last.ckpt" --out "$out/head-t1" --about "$here/head_t1_about.json" --half-weights --fp16 --int8 \
     "$@" --gate "$out/drawn/mr/p01.nii.gz" --reference "$out/drawn/mr/p07.nii.gz" --overwrite
 # A model folder that is there already gets these limits, and nothing else of it changes, by
-#     mr2ct-export head-t1 --gate MR.nii.gz ... --out head-t1 --overwrite
+#     mr2ct-export FOLDER --gate MR.nii.gz --gate ... --out FOLDER --overwrite

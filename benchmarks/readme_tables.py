@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from clinic_tables import clinic_words, gate_rows, gate_words
 from paper import STEPS
 
 HERE = Path(__file__).resolve().parent
@@ -239,6 +240,19 @@ def _is_there(name: str) -> bool:
     return (HERE / "results" / f"{name}.json").is_file()
 
 
+def gate() -> str | None:
+    if not _is_there("gate-confusion"):
+        return None
+    result = _result("gate-confusion")
+    return f"{_lines(gate_rows(result))}\n\n{gate_words(result)}"
+
+
+def clinic() -> str | None:
+    if not (_is_there("fuzz-reading") and _is_there("node-kills")):
+        return None
+    return clinic_words(_result("fuzz-reading"), _result("node-kills"))
+
+
 def _result(name: str) -> dict[str, Any]:
     result: dict[str, Any] = json.loads((HERE / "results" / f"{name}.json").read_text())
     return result
@@ -257,6 +271,8 @@ TABLES: dict[str, Callable[[], str | None]] = {
     "peers": peers,
     "training": training,
     "gpu": gpu,
+    "gate": gate,
+    "clinic": clinic,
     "demonstrator": demonstrator,
     "card": card,
     "first run": first_run,

@@ -30,6 +30,8 @@ from mr2ct.card import (
 )
 from mr2ct.cycle_card import CycleCertificate, CycleFacts
 from mr2ct.errors import ModelError
+from mr2ct.gate.limits import GateLimits
+from mr2ct.gate.measured import HALF_PATCH, QUANTILES
 
 Place = tuple[str | int, ...]  # the keys that lead to a value of card.json
 
@@ -91,9 +93,19 @@ CARD = Card(
             ),
         ),
     ),
+    gate=GateLimits(
+        volumes=1,
+        seen={"noise": (0.01, 0.02), "likeness": (0.7, 0.9)},
+        low={"likeness": 0.6},
+        high={"noise": 0.05},
+        quantiles=(tuple(n / QUANTILES for n in range(QUANTILES)),),
+        signal="7f" * HALF_PATCH,
+        share="ff" * HALF_PATCH,
+        rule="the span of 1 MR",
+    ),
 )
 FIELDS: dict[str, Any] = json.loads(CARD.to_json())
-OPTIONAL = {"task", "intended_use", "mr2ct_version", "input_name", "output_name", "quantisation", "cycle"}
+OPTIONAL = {"task", "intended_use", "mr2ct_version", "input_name", "output_name", "quantisation", "cycle", "gate"}
 FREE = {"generator", "training", "network_data_format"}  # what is in there is not ours to judge
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
@@ -152,6 +164,7 @@ REQUIRED = [
     if place[:-1] not in {("files",), ("certificates",), ("cycle", "certificates"), ("ct_window_hu",)}
     if place[-2:-1] not in {("budget_hu",), ("budget_percent",), ("limits_hu",), ("int8",), ("alone",)}
     if place not in {("cycle", "input_name"), ("cycle", "output_name")}
+    if place[0] != "gate" or len(place) == 2
 ]
 
 
@@ -394,3 +407,26 @@ def test_only_a_card_that_says_so_is_trained(training: dict[str, Any], trained: 
 def test_everything_on_a_card_is_in_its_json() -> None:
     written = {name for name in asdict(CARD) if name in FIELDS}
     assert written == set(Card.__dataclass_fields__)
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "told"),
+    [
+        (("gate", "low", "noise"), 0.07, "gate.low.noise is 0.07, more than gate.high's 0.05"),
+        (("gate", "high", "colour"), 1.0, "gate.high: no measure is called 'colour'"),
+        (("gate", "volumes"), 2, "gate.quantiles are of 1 volumes, gate.volumes is 2"),
+        (("gate", "quantiles", 0, 3), 2.0, "gate.quantiles[0] must be 32 rising numbers"),
+        (("gate", "signal"), "7f", "gate.signal must be"),
+        (("gate", "share"), "g" * 2 * HALF_PATCH, "gate.share must be"),
+        (("gate",), {"volumes": 1}, "the field gate.seen is missing"),
+    ],
+    ids=str,
+)
+def test_a_gate_that_cannot_be_is_refused(place: Place, value: Any, told: str) -> None:
+    assert told in _refusal(_with(place, value))
+
+
+def test_a_card_without_a_gate_does_not_name_it() -> None:
+    card = replace(CARD, gate=None)
+    assert "gate" not in json.loads(card.to_json())
+    assert Card.from_json(card.to_json(), WHERE) == card

@@ -16,6 +16,7 @@ import pytest
 import torch
 
 from mr2ct.card import PAPER_MR_WINDOW, FixedWindow, MrWindow, PercentileWindow, SliceGrid
+from mr2ct.gate.measured import HALF_PATCH, QUANTILES, SCALARS, Measured
 from mr2ct_training.checkpoint import (
     FORMAT,
     Checkpoint,
@@ -27,6 +28,9 @@ from mr2ct_training.checkpoint import (
 from mr2ct_training.generator import GeneratorConfig, untrained
 
 SMALL = GeneratorConfig(width=2, blocks=1)
+MEASURED = Measured(
+    dict.fromkeys(SCALARS, 1.5), tuple(n / QUANTILES for n in range(QUANTILES)), "7f" * HALF_PATCH, "ff" * HALF_PATCH
+)
 
 
 class Trap:
@@ -77,6 +81,7 @@ def test_a_checkpoint_comes_back_exactly_as_it_was_saved(window: MrWindow, tmp_p
         about={"name": "brain", "version": "1.2"},
         reference=reference,
         slices=SliceGrid("sagittal", 64, 80, 3.9, 4.0),
+        measured=(MEASURED, MEASURED),
     )
     save_checkpoint(before, tmp_path / "brain.pt")
     after = load_checkpoint(tmp_path / "brain.pt")
@@ -117,6 +122,19 @@ def test_a_loaded_generator_is_ready_to_run(saved: Path) -> None:
 
 def test_a_checkpoint_without_reference_slices_says_so(saved: Path) -> None:
     assert load_checkpoint(saved).reference is None
+
+
+def test_a_checkpoint_from_before_the_gate_is_read(saved: Path) -> None:
+    content = torch.load(saved, weights_only=True)
+    del content["measured"]
+    torch.save(content, saved)
+    assert load_checkpoint(saved).measured == ()
+
+
+def test_measures_that_cannot_be_are_refused(saved: Path) -> None:
+    content = torch.load(saved, weights_only=True)
+    torch.save({**content, "measured": [{**MEASURED.to_json(), "signal": "7f"}]}, saved)
+    assert_refused(saved, "bytes in hexadecimal")
 
 
 def test_code_in_a_checkpoint_is_refused_and_does_not_run(saved: Path, tmp_path: Path) -> None:

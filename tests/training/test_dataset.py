@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mr2ct.card import PAPER_CT_WINDOW_HU, FixedWindow, PercentileWindow, SliceGrid
+from mr2ct.gate.measured import HALF_PATCH, QUANTILES, SCALARS, Measured
 from mr2ct.intensity import to_hu
 from mr2ct_training.dataset import (
     MANIFEST,
@@ -35,6 +36,11 @@ JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=6,
+)
+
+
+MEASURED = Measured(
+    dict.fromkeys(SCALARS, 1.5), tuple(n / QUANTILES for n in range(QUANTILES)), "7f" * HALF_PATCH, "ff" * HALF_PATCH
 )
 
 
@@ -222,3 +228,15 @@ def test_256_grey_values_are_spread_evenly() -> None:
 def test_a_value_comes_back_within_half_a_grey_value(values: list[float]) -> None:
     network = np.array(values, np.float32)
     assert np.abs(from_bytes(to_bytes(network)) - network).max() <= 1 / 255 + 1e-6
+
+
+def test_what_was_measured_is_kept_and_a_manifest_without_it_keeps_its_hash() -> None:
+    plain = manifest()
+    assert "measured" not in plain.to_json()
+    first = replace(plain.entries[0], measured=MEASURED)
+    measured = replace(plain, entries=(first, *plain.entries[1:]))
+    assert Manifest.from_json(measured.to_json(), "here") == measured
+    assert measured.sha256 != plain.sha256
+    damaged = measured.to_json().replace(MEASURED.signal, "7f")
+    with pytest.raises(DatasetError, match="bytes in hexadecimal"):
+        Manifest.from_json(damaged, "here")

@@ -14,6 +14,7 @@ import phantom
 from drawn_volumes import COARSE
 from mr2ct.card import FixedWindow
 from mr2ct.errors import VolumeError
+from mr2ct.gate.measured import HALF_PATCH, QUANTILES, SCALARS, Measured
 from mr2ct.volume import Volume
 from mr2ct.writing import write_volume
 from mr2ct_training import prepare as module
@@ -23,6 +24,9 @@ from mr2ct_training.prepare_volume import Settings, Sliced
 
 ALIGNED = replace(COARSE, pairing="aligned")
 WRITES_A_VOLUME = 3  # pixels, head, recipe
+MEASURED = Measured(
+    dict.fromkeys(SCALARS, 1.5), tuple(n / QUANTILES for n in range(QUANTILES)), "7f" * HALF_PATCH, "ff" * HALF_PATCH
+)
 
 
 class Killed(BaseException):
@@ -44,7 +48,8 @@ def sliced(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         shape = (3, settings.slices.rows, settings.slices.columns)
         pixels, head = random.integers(0, 256, shape, np.uint8), random.random(shape) > 0.5
         registration = {"method": settings.pairing} if mr is not None else None
-        return Sliced(pixels, head, (0.0, float(random.integers(1, 99))), registration, (f"a note on {path.name}",))
+        limits, note = (0.0, float(random.integers(1, 99))), (f"a note on {path.name}",)
+        return Sliced(pixels, head, limits, registration, note, None if path.parent.name == "ct" else MEASURED)
 
     monkeypatch.setattr(module, "see_mr", lambda path, _: path.read_bytes())
     monkeypatch.setattr(
@@ -111,6 +116,19 @@ def test_a_second_run_slices_and_writes_nothing(sources: list[Source], folder: P
     assert sliced == [] and made(second) == set()
     assert [one.entry for one in second] == [one.entry for one in first]
     assert {file: file.stat().st_mtime_ns for file in folder.iterdir()} == files
+
+
+def test_what_is_measured_of_an_mr_is_kept_and_an_mr_without_it_is_made_again(
+    sources: list[Source], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as older:
+        older.setitem(globals(), "MEASURED", None)
+        prepare(sources, COARSE, folder)
+    assert "measured" not in (folder / MANIFEST).read_text()
+    assert made(prepare(sources, COARSE, folder)) == {"mr-anna", "mr-bob"}
+    entries = Dataset(folder).manifest.entries
+    assert [entry.measured for entry in entries] == [MEASURED, MEASURED, None]
+    assert made(prepare(sources, COARSE, folder)) == set()
 
 
 def test_changed_settings_remake_what_they_touch(sources: list[Source], folder: Path) -> None:

@@ -13,6 +13,7 @@ from drawn_volumes import COARSE, MR_GRID, SHIFT, TURN, draw_volumes
 from mr2ct.card import FixedWindow, PercentileWindow
 from mr2ct.choosing import Choice
 from mr2ct.errors import VolumeError
+from mr2ct.gate.measuring import measure
 from mr2ct.intensity import to_hu
 from mr2ct.model import Model
 from mr2ct.reading import read_volume
@@ -162,3 +163,9 @@ def test_each_error_names_its_file(volumes: Path, tmp_path: Path) -> None:
     settings = replace(COARSE, mr_window=PercentileWindow(50.0, 99.5))
     with pytest.raises(VolumeError, match=r"flat\.nii\.gz: the MR has no contrast"):
         slices_of_mr(flat, see_mr(flat, settings), settings)
+
+
+def test_an_mr_is_measured_for_the_gate_and_a_ct_is_not(in_place: tuple[Sliced, Sliced], anna: Seen) -> None:
+    mr, ct = in_place
+    assert mr.measured == measure(anna.volume, anna.head)
+    assert ct.measured is None

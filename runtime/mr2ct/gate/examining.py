@@ -100,19 +100,21 @@ def examine(mr: Volume, head: Mask, limits: GateLimits) -> Verdict:
     """Measure an MR and hold it against a model's limits.
 
     mr: (k, j, i), any real dtype, finite, in scanner units.  head: (k, j, i) bool, as head_mask finds it.  Findings
-    come in the order of measured.SCALARS, then what is compared with the training set; each is told, within or not.
+    come with what is compared with the training set first, then by measured.SCALARS; each is told, within or not.
     """
     seen = look(mr, head)
-    values = {**seen.measured.scalars}
-    values["contrast_distance"] = contrast_distance(seen.measured.quantiles, limits.quantiles)
-    values["likeness"], values["turned"], best = _compared(seen, limits)
+    alike, turned, best = _compared(seen, limits)
+    contrast = contrast_distance(seen.measured.quantiles, limits.quantiles)
+    # a head that is upside down is cut off and of another contrast too: what explains the others comes first
+    compared = {"turned": turned, "likeness": alike, "contrast_distance": contrast}
+    values = {**compared, **seen.measured.scalars}
     findings = []
     for name, value in values.items():
         low, high = limits.low.get(name), limits.high.get(name)
         if low is not None or high is not None:
             unit = SCALARS.get(name, "")
-            turned = f": {described(best)}; correct the header" if name == "turned" else ""
-            said = _said(WORDS[name], value, unit, low, high, turned)
+            way = f": {described(best)}; correct the header" if name == "turned" else ""
+            said = _said(WORDS[name], value, unit, low, high, way)
             findings.append(Finding(WORDS[name].name, value, unit, low, high, said))
     return Verdict(tuple(findings))
 

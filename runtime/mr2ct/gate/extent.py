@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mr2ct.gate.coarse import Cells, nearest_axes
 from mr2ct.volume import Volume
 
 TOP_MM = 130.0  # from the vertex down: the head without neck and shoulders
+END_CM3 = 30.0  # 10 mm of a ball of 90 mm radius: deeper than the doubt of a cell, shallower than a nose is long
 SIDES = (("right", "left"), ("front", "back"), ("bottom", "top"))  # low and high end of x, y and z
 
 
@@ -30,18 +32,25 @@ def extents(mr: Volume, upright: Cells) -> dict[str, float]:
 
 
 def ends(own: Cells) -> dict[str, float]:
-    """cm² that the head has one cell before each of its ends, along the volume's own axes; the neck's is left out.
+    """cm² of the head across each of the volume's own axes, where END_CM3 of it lie beyond; the neck's end is left out.
 
-    A head that is whole is round at its ends. One that is cut is flat there, whether the volume ends or was filled up.
+    A head that is whole is round at its ends, 30 to 90 cm²; one that is cut is flat there, whether the volume ends or
+    was filled up.
     """
     found = {}
     for (axis, reversed_), names in zip(nearest_axes(own.grid), SIDES, strict=True):
-        across = tuple(a for a in range(3) if a != 2 - axis)
-        face = own.grid.spacing[2 - across[0]] * own.grid.spacing[2 - across[1]]
-        areas = own.head.sum(axis=across) * face / 100
-        filled = np.flatnonzero(areas)
-        low, high = (float(areas[filled[min(1, len(filled) - 1)]]), float(areas[filled[max(-2, -len(filled))]]))
-        for name, area in zip(names, (high, low) if reversed_ else (low, high), strict=True):
+        along = 2 - axis  # of the array
+        mm = own.grid.spacing
+        face = mm[0] * mm[1] * mm[2] / mm[axis] / 100  # cm²
+        areas = own.head.sum(axis=tuple(a for a in range(3) if a != along)) * face
+        two = (_end(areas, mm[axis]), _end(areas[::-1], mm[axis]))
+        for name, area in zip(names, two[::-1] if reversed_ else two, strict=True):
             found[f"cut_{name}_cm2"] = area
     del found["cut_bottom_cm2"]
     return found
+
+
+def _end(areas: NDArray[np.float64], mm: float) -> float:
+    """The area behind which END_CM3 lie, by areas (cm²) of cells from an end on, each so many mm deep."""
+    volumes = areas * mm / 10
+    return float(np.interp(END_CM3, volumes.cumsum() - volumes / 2, areas))

@@ -30,7 +30,7 @@ SPREADS = 0.25  # of the training set's own spread; the tail of a handful of hea
 FEW = 20  # a span of so many leaves out a tenth of people on average
 CONTRAST_MARGIN = 0.05  # Wasserstein distance; four T1s of four scanners are 0.05 to 0.09 from each other
 CONTRAST_OF_ONE = 0.10  # of a training set of one volume, which has no distance: as far as those four are apart
-LIKENESS_MARGIN = 0.10  # four T1s are 0.75 to 0.91 like each other's mean, CTs and inverted heads at most 0.45
+LIKENESS_MARGIN = 0.10  # T1s of four scanners and a drawn one are 0.73 to 0.91; CTs, inverted heads at most 0.52
 LIKENESS_OF_ONE = 0.70
 ORDER = 1.0  # of rim_to_core and cortex_to_core, where tissues are equally bright
 
@@ -45,7 +45,7 @@ class Rule(NamedTuple):
     spreads: float = SPREADS
 
 
-SIDE_CUT = Rule(False, True, 25.0)  # cm²: a nose or ears that touch the edge of the field; half a head is 250
+SIDE_CUT = Rule(False, True, 40.0)  # cm²: whole heads end with 30 to 90, heads that are cut through with 140 and more
 RULES: dict[str, Rule] = {
     "signal": Rule(True, True, 0.3, relative=True),  # a fixed window only; prescan changes the gain by some 10 %
     "finest_mm": Rule(True, False, 0.5, relative=True),
