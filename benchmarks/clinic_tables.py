@@ -5,7 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 
-def gate_rows(result: dict[str, Any]) -> list[tuple[str, ...]]:
+def gate_text(result: dict[str, Any]) -> str:
+    """The table of gate-confusion.json, and what it does not show."""
+    rows = "\n".join(f"| {' | '.join(cells)} |" for cells in _rows(result))
+    return f"{rows}\n\n{_left_out(result)}"
+
+
+def _rows(result: dict[str, Any]) -> list[tuple[str, ...]]:
     """Rows of benchmarks/results/gate-confusion.json: what should pass, what should not, and what was mistaken."""
     rows: list[tuple[str, ...]] = [("given to head-t1's gate", "volumes", "let through", "refused"), ("---",) * 4]
     for wanted, title in (("let through", "should be let through"), ("refused", "should be refused")):
@@ -20,7 +26,7 @@ def gate_rows(result: dict[str, Any]) -> list[tuple[str, ...]]:
     return rows
 
 
-def gate_words(result: dict[str, Any]) -> str:
+def _left_out(result: dict[str, Any]) -> str:
     """What the limits do to each real MR when it is left out of them, and how long a look takes."""
     left_out = result["left_out"]
     refused = [one for one in left_out if one["refused_by"]]
@@ -32,7 +38,7 @@ def gate_words(result: dict[str, Any]) -> str:
     )
 
 
-def clinic_words(fuzz: dict[str, Any], kills: dict[str, Any]) -> str:
+def clinic_text(fuzz: dict[str, Any], kills: dict[str, Any]) -> str:
     """One line each of fuzz-reading.json and node-kills.json."""
     whole = "each whole and once" if kills["all_whole_and_once"] else "NOT each whole and once"
     return (

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from clinic_tables import clinic_words, gate_rows, gate_words
+from clinic_tables import clinic_text, gate_text
 from paper import STEPS
 
 HERE = Path(__file__).resolve().parent
@@ -241,16 +241,12 @@ def _is_there(name: str) -> bool:
 
 
 def gate() -> str | None:
-    if not _is_there("gate-confusion"):
-        return None
-    result = _result("gate-confusion")
-    return f"{_lines(gate_rows(result))}\n\n{gate_words(result)}"
+    return gate_text(_result("gate-confusion")) if _is_there("gate-confusion") else None
 
 
 def clinic() -> str | None:
-    if not (_is_there("fuzz-reading") and _is_there("node-kills")):
-        return None
-    return clinic_words(_result("fuzz-reading"), _result("node-kills"))
+    there = _is_there("fuzz-reading") and _is_there("node-kills")
+    return clinic_text(_result("fuzz-reading"), _result("node-kills")) if there else None
 
 
 def _result(name: str) -> dict[str, Any]:
