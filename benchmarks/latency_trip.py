@@ -13,6 +13,7 @@ import argparse
 import json
 import sys
 import time
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -24,10 +25,8 @@ from mr2ct.choosing import Choice, choose_backend
 from mr2ct.errors import DeviceError, ModelError
 from mr2ct.model import Model, open_model
 from mr2ct.opening import file_of
-from mr2ct.reading import read_volume
-from mr2ct.stages import Stages, peak_memory_bytes
-from mr2ct.synthesis import synthesize
-from mr2ct.writing import write_volume
+from mr2ct.stages import peak_memory_bytes
+from mr2ct.trip import Wishes, make_synthetic_ct
 
 
 class FirstSliceError(Exception):
@@ -47,9 +46,11 @@ def main() -> None:
 
 
 def trip(arguments: argparse.Namespace, imported: float) -> dict[str, Any]:
-    """Seconds of every stage and from the start of the process, GiB at the peak, and the error if asked for."""
-    stages, first = Stages(), 0.0
-    stages.seconds["start"] = imported
+    """Seconds of every stage and from the start of the process, GiB at the peak, and the error if asked for.
+
+    Reading, mask, gate and grid go on while the engine is loaded, as in mr2ct-run.
+    """
+    first = 0.0
 
     def on_slices(_done: int, _all: int) -> None:
         nonlocal first
@@ -57,31 +58,34 @@ def trip(arguments: argparse.Namespace, imported: float) -> dict[str, Any]:
         if arguments.first_slice:
             raise FirstSliceError
 
-    with stages("load"):
-        model = open_model(arguments.model)
-        if arguments.precision != "auto" and file_of(arguments.precision) not in model.card.files:
-            raise DeviceError(f"the model has no {file_of(arguments.precision)}")
-        choice = choose_backend(
-            model, arguments.device, arguments.precision, uncertified=arguments.uncertified, say=_say
-        )  # fmt: skip
-    row: dict[str, Any] = {"status": "ran", "engine": choice.backend.description, "precision": choice.precision}
-    with choice:
-        with stages("read"):
-            mr = read_volume(arguments.head)
-        try:
-            batch = 1 if arguments.first_slice else None
-            result = synthesize(
-                mr, model, choice, batch=batch, skip_air=not arguments.all_slices, on_slices=on_slices
+    model = open_model(arguments.model)
+    if arguments.precision != "auto" and file_of(arguments.precision) not in model.card.files:
+        raise DeviceError(f"the model has no {file_of(arguments.precision)}")
+    wishes = Wishes(
+        batch=1 if arguments.first_slice else None, skip_air=not arguments.all_slices, overwrite=True, force=True
+    )  # fmt: skip
+    with ExitStack() as engines:
+        opened: list[Choice] = []
+
+        def engine() -> Choice:
+            choice = choose_backend(
+                model, arguments.device, arguments.precision, uncertified=arguments.uncertified, say=_say
             )  # fmt: skip
+            opened.append(engines.enter_context(choice))
+            return choice
+
+        told: dict[str, Any] = {}
+        try:
+            run = make_synthetic_ct(arguments.head, arguments.out, model, engine, wishes, on_slices=on_slices)
         except FirstSliceError:
             pass
         else:
-            stages.seconds.update(result.seconds)
-            with stages("write"):
-                write_volume(result.volume, arguments.out, overwrite=True)
-            row |= {"slices": result.slices, "skipped": result.skipped, "seconds": stages.seconds}
+            seconds = {"start": imported, **run.seconds}
+            told = {"slices": run.result.slices, "skipped": run.result.skipped, "seconds": seconds}
+        (choice,) = opened
+        row: dict[str, Any] = {"status": "ran", "engine": choice.backend.description, "precision": choice.precision}
         peak = peak_memory_bytes()
-        row |= {"first_slice_seconds": first, "all_seconds": time.time() - arguments.started}
+        row |= told | {"first_slice_seconds": first, "all_seconds": time.time() - arguments.started}
         row |= {"peak_memory_gib": None if peak is None else peak / 2**30}
         if arguments.error:
             row |= _error(choice, model)

@@ -15,7 +15,7 @@ from summaries import percentiles
 
 TRIP = Path(__file__).resolve().parent / "latency_trip.py"
 STARTS = 3  # up to the first slice, with what is kept
-STAGES = ("read", "mask", "grid", "engine", "back", "write")  # what a volume takes once an engine is open
+STAGES = ("read", "mask", "gate", "grid", "engine", "back", "write")  # what a volume takes once an engine is open
 KINDS = {"skipping_air": (), "all_slices": ("--all-slices",)}
 
 Row = dict[str, Any]
@@ -95,8 +95,8 @@ class Trips:
 
 def _summed(trips: list[Row]) -> Row:
     """Percentiles of every stage, of all but the engine, and of the process from its start to its last file."""
-    stages = {name: [trip["seconds"][name] for trip in trips] for name in STAGES}
-    around = [sum(trip["seconds"][name] for name in STAGES if name != "engine") for trip in trips]
+    stages = {name: [trip["seconds"].get(name, 0.0) for trip in trips] for name in STAGES}
+    around = [sum(trip["seconds"].get(name, 0.0) for name in STAGES if name != "engine") for trip in trips]
     peaks = [trip["peak_memory_gib"] for trip in trips if trip["peak_memory_gib"] is not None]
     joules = [trip["joules"] for trip in trips if trip["joules"] is not None]
     return {

@@ -50,7 +50,7 @@ def latency() -> str | None:
         rows.append((f"`{row['device']}`, {row['precision']}: {row['engine']}", *seconds, error, peak))
     fastest = min(engines, key=lambda row: row["skipping_air"]["seconds"]["engine"]["p50"])
     around = fastest["skipping_air"]["seconds_around_the_engine"]["p50"]
-    rows.append(("everything around the engine: read, mask, grid, back, write", "", f"{around:.2f} s", "", ""))
+    rows.append(("everything around the engine: read, mask, gate, grid, back, write", "", f"{around:.2f} s", "", ""))
     starts = fastest["first_slice_seconds"]
     kept = "" if starts["cache_warm"] is None else f"{starts['cache_warm']['p50']:.1f} s"
     first = f"{starts['cache_empty']:.1f} s"

@@ -43,7 +43,8 @@ class Wishes:
     of the MR series that a volume file was converted from, whose patient a DICOM series is written for.  also_nifti:
     also write NIfTI beside a DICOM series.  mark_synthetic: SyntheticData (0008,001C) YES in it.  force: run although
     the gate refuses, and say so in everything that is written.  cycle_check: map the CT back.  cycle_map: where to
-    write the error of that.  batch: slices a call of the engine, None for its own.  picture, page: PNG and HTML files.
+    write the error of that.  batch: slices a call of the engine, None for its own.  skip_air: leave out slices without
+    head.  picture, page: PNG and HTML files.
     uncertified: also take a way back that is not proved.
     """
 
@@ -55,6 +56,7 @@ class Wishes:
     cycle_check: bool = False
     cycle_map: Path | None = None
     batch: int | None = None
+    skip_air: bool = True
     picture: Path | None = None
     page: Path | None = None
     overwrite: bool = False
@@ -166,7 +168,9 @@ def _read(source: Path, target: Path, model: Model, wishes: Wishes) -> _Read:
                 f"{'; '.join(verdicts[0].reasons)}; --force runs it all the same, outside validated use"
             )
 
-    prepared = prepare(mr, model.card, check=None if limits is None else partial(ask, limits=limits))
+    prepared = prepare(
+        mr, model.card, skip_air=wishes.skip_air, check=None if limits is None else partial(ask, limits=limits)
+    )
     seconds = {**stages.seconds, **prepared.seconds}
     return _Read(mr, series, sha256, prepared, verdicts[0] if verdicts else None, seconds)
 
