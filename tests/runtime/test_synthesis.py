@@ -126,7 +126,7 @@ def test_the_papers_volume_becomes_exactly_its_183_slices(identity_model: Model,
     assert_put_back(mr, result)
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     orientation=st.integers(0, 47),
     angles=st.tuples(*[st.floats(-20, 20)] * 3),
