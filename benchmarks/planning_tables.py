@@ -22,8 +22,8 @@ PAGES = (ROOT / "docs" / "capacity.md", ROOT / "docs" / "training-across-nodes.m
 def capacity() -> str:
     """Rows of capacity.json, slowest first; mr2ct's own devices in bold."""
     rows: list[Sequence[str]] = [
-        ("engine, on", "slices", "s in the engine", "volumes an hour", "EUR a thousand", "limit", "the rest"),
-        ("---",) * 7,
+        ("engine, on", "slices", "s in the engine", "GiB", "volumes an hour", "EUR a thousand", "limit", "besides"),
+        ("---",) * 8,
     ]
     for row in _result("capacity")["rows"]:
         title = f"**{row['title']}**" if row["own"] else row["title"]
@@ -32,6 +32,7 @@ def capacity() -> str:
             f"{title}, {row['hardware']}",
             str(row["slices"]),
             f"{row['seconds']['engine']:.2f}",
+            "" if row["memory_gib"] is None else f"{row['memory_gib']:.2f}",
             f"{row['volumes_an_hour']:,.0f}",
             "" if price is None else f"{price:.2f}",
             row["limit"],
@@ -46,22 +47,26 @@ def seconds() -> str:
     seconds, each_way = result["rows"][0]["seconds"], result["dicom_bytes_each_way"] / 1e6
     disk, network = result["disk_bytes_per_second"] / 1e6, result["network_bytes_per_second"] * 8 / 1e9
     rows = [
-        ("a volume takes", "seconds", "known"),
-        ("---",) * 3,
+        ("beside the engine a volume takes", "seconds", "alone, volumes an hour", "known"),
+        ("---",) * 4,
         (
-            "host work: read, mask, gate, grid, back, write; NIfTI", f"{seconds['host work']:.2f}",
+            "host work: read, mask, gate, grid, back, write; NIfTI", *_alone(seconds["host work"]),
             f"measured on {result['host_cores']} cores, `latency-cpu.json`",
         ),
         (
-            f"disk: {each_way:.1f} MB of DICOM, {result['disk_passes']} times", f"{seconds['disk']:.2f}",
+            f"disk: {each_way:.1f} MB of DICOM, {result['disk_passes']} times", *_alone(seconds["disk"]),
             f"assumed {disk:.0f} MB/s",
         ),
         (
-            f"network: {each_way:.1f} MB of DICOM each way at once", f"{seconds['network']:.2f}",
+            f"network: {each_way:.1f} MB of DICOM each way at once", *_alone(seconds["network"]),
             f"assumed {network:g} Gb/s",
         ),
     ]  # fmt: skip
     return _lines(rows)
+
+
+def _alone(seconds: float) -> tuple[str, str]:
+    return f"{seconds:.2f}", f"{3600 / seconds:,.0f}"
 
 
 def prices() -> str:
@@ -73,7 +78,7 @@ def prices() -> str:
 
 def inputs() -> str:
     """What the projection is made of."""
-    rows = [("what", "known", "from")] + [("---",) * 3]
+    rows = [("what", "known", "from"), ("---",) * 3]
     rows += [(one["what"], one["known"], one["source"]) for one in _result("training-projection")["inputs"]]
     return _lines(rows)
 
