@@ -5,11 +5,12 @@
 A step is computed, then its gradients are sent: mr2ct-train waits for both, so their seconds add up.
 
     step     = pairs a GPU / pairs a second  +  exchange
-    exchange = sum over messages of  2 (n - 1) / n x bytes / bandwidth  +  2 (n - 1) x latency
+    exchange = sum over messages of  2 (n - 1) / n x bytes / bandwidth  +  2 (n - 1) x latency  +  copies
 
 The second line is the ring all-reduce of n processes (Patarasuk and Yuan 2009): every link carries each byte nearly
-twice, in 2 (n - 1) turns. Pairs a second are measured, on one H100 and on two CPU cores; gradient bytes are counted;
-links are assumed. Nothing beyond that was run: neither several GPUs, nor nodes, nor another share than eight pairs.
+twice, in 2 (n - 1) turns. Copies lay the gradients in a row, divide the sum, and lay the means back. Pairs a second are
+measured, on one H100 and on two CPU cores; gradient bytes are counted; bandwidths and latencies are assumed. Nothing
+beyond that was run: neither several GPUs, nor nodes, nor another share of a step than eight pairs.
 Prints a table, writes benchmarks/results/training-projection.json and draws docs/training-projection.png.
 """
 
@@ -32,8 +33,11 @@ GPUS = (1, 2, 4, 8, 16, 32, 64)
 MEASURED_SHARE = 8  # pairs a step of the one GPU that was measured: --batch of benchmarks/head_t1.sh
 SHARES = (MEASURED_SHARE, 1)  # 1: the most GPUs that a global batch can be spread over
 STOP_BYTES = 4  # whether somebody was asked to stop, one float32 a step
-# What a link's own bandwidth leaves for gradients, after headers, protocol and waiting. Assumed.
+# What is left of a bandwidth on paper after headers, protocol and waiting. Assumed.
 REACHED = 0.8
+# Each gradient is read and written when it is laid in a row, when the sum is divided, and when it is laid back
+COPY_PASSES = 6  # mr2ct_training.processes.average_gradients
+MEMORY_BYTES_PER_SECOND = 3.35e12  # HBM3 of an H100 SXM, its data sheet
 
 
 @dataclass(frozen=True)
@@ -98,10 +102,12 @@ def message_bytes() -> dict[str, int]:
 
 
 def exchange_seconds(link: Link, gpus: int, messages: dict[str, int]) -> float:
-    """Of all messages of a step over a ring; 0 for one GPU."""
-    turns = 2 * (gpus - 1)
-    carried = turns / gpus * sum(messages.values())
-    return carried / (link.bytes_per_second * REACHED) + len(messages) * turns * link.latency_s
+    """Of all messages of a step over a ring, with their copies; 0 for one GPU."""
+    if gpus == 1:
+        return 0.0
+    turns, size = 2 * (gpus - 1), sum(messages.values())
+    copies = COPY_PASSES * size / (MEMORY_BYTES_PER_SECOND * REACHED)
+    return turns / gpus * size / (link.bytes_per_second * REACHED) + len(messages) * turns * link.latency_s + copies
 
 
 def projection(pairs_per_second: dict[str, float], messages: dict[str, int]) -> dict[str, Any]:
@@ -162,7 +168,12 @@ def inputs(pairs_per_second: dict[str, float], messages: dict[str, int]) -> list
         ("a pair takes as long whatever a GPU's share of a step is", "assumed", "measured at eight only"),
         ("every GPU has the host cores that it had alone", "assumed", "16 then; a process reads its own slices"),
         ("nothing is sent while something is computed", "as the code is", "mr2ct_training/loop.py"),
-        (f"{REACHED:.0%} of a link's bandwidth is reached", "assumed", "nothing was measured"),
+        (f"{REACHED:.0%} of every bandwidth is reached", "assumed", "nothing was measured"),
+        (
+            f"gradients go {COPY_PASSES} times over memory of {MEMORY_BYTES_PER_SECOND / 1e12:g} TB/s",
+            "counted; assumed",
+            "laid in a row, divided, laid back; HBM3 of an H100 SXM (its data sheet)",
+        ),
     ]
     for link in LINKS:
         bandwidth, turn = f"{link.bytes_per_second / 1e9:g} GB/s one way", f"{link.latency_s * 1e6:g} us a turn"

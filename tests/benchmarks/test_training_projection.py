@@ -20,8 +20,10 @@ def test_a_ring_carries_nearly_twice_what_is_sent_in_turns_that_grow_with_it(
     gpus: int, carried: float, turns: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(training_projection, "REACHED", 0.5)
+    monkeypatch.setattr(training_projection, "MEMORY_BYTES_PER_SECOND", 4e9)
     link = Link("slow", 2e9, 1e-3, 64, "made up")
-    expected = carried * 3e9 / 1e9 + 2 * turns * 1e-3  # two messages
+    copies = 6 * 3e9 / 2e9 if gpus > 1 else 0
+    expected = carried * 3e9 / 1e9 + 2 * turns * 1e-3 + copies  # two messages
     assert exchange_seconds(link, gpus, {"a": 2_000_000_000, "b": 1_000_000_000}) == pytest.approx(expected)
 
 
@@ -35,14 +37,16 @@ def test_as_many_pairs_are_seen_however_they_are_spread() -> None:
     alone, two = rows[8, 1, "10 GbE"], rows[8, 2, "10 GbE"]
     assert alone["hours"] == pytest.approx(658_800 / 100 / 3600)
     assert (alone["efficiency"], alone["speed_measured"], two["speed_measured"]) == (1.0, True, False)
-    assert two["exchange_seconds"] == pytest.approx(110_000_004 / (1.25e9 * 0.8) + 3 * 2 * 50e-6)
+    assert two["exchange_seconds"] == pytest.approx(
+        110_000_004 / (1.25e9 * 0.8) + 3 * 2 * 50e-6 + 6 * 110_000_004 / (3.35e12 * 0.8)
+    )
     assert not rows[1, 1, "10 GbE"]["speed_measured"]
     assert result["hours_of_two_cpu_cores"] == pytest.approx(658_800 / 0.5 / 3600)
 
 
 def test_every_input_says_how_it_is_known() -> None:
     inputs = projection(RATES, MESSAGES)["inputs"]
-    assert {one["known"] for one in inputs} == {"measured", "counted", "assumed", "as the code is"}
+    assert {one["known"] for one in inputs} == {"measured", "counted", "counted; assumed", "assumed", "as the code is"}
     assumed = " ".join(one["what"] for one in inputs if one["known"] == "assumed")
     assert all(link.name in assumed for link in LINKS)
 
