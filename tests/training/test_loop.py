@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import signal
 import subprocess
@@ -92,23 +91,6 @@ def test_asked_to_stop_it_saves_and_says_how_to_go_on(data: Dataset, tmp_path: P
     assert process.returncode == 0, err
     assert "--resume" in err.splitlines()[-1]
     assert load_checkpoint(tmp_path / "run" / "last.ckpt").training["state"] == "trained"
-
-
-def test_two_processes_train_as_one_with_the_same_batch(data: Dataset, tmp_path: Path) -> None:
-    options = [*TINY, "--epochs", "1", "--epochs-linear", "0", "--log-every", "1", "--batch", "2"]
-    subprocess.run(command(data, tmp_path / "one", *options), check=True, capture_output=True)
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
-    both = [*torchrun, *command(data, tmp_path / "two", *options)[1:]]
-    subprocess.run(both, check=True, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
-    one, two = losses(tmp_path / "one"), losses(tmp_path / "two")
-    assert len(one) == len(two) == 8
-    for name, value in one[0].items():
-        assert two[0][name] == pytest.approx(value, rel=1e-5)
-    for step in range(8):
-        for name, value in one[step].items():
-            assert two[step][name] == pytest.approx(value, rel=0.05), (step, name)
-    pools = [state(tmp_path / run)["pools"]["ct"] for run in ("one", "two")]
-    assert list(pools[0]) == list(pools[1]) == [0, 1]
 
 
 def test_a_loss_that_is_nan_stops_it_names_the_step_and_keeps_the_last_good_checkpoint(

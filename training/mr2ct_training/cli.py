@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from pathlib import Path
@@ -74,7 +75,8 @@ def main(
     OUT gets last.ckpt, best.ckpt (by validation), log.jsonl and TensorBoard's files. mr2ct-export OUT/best.ckpt makes a
     model of it. The defaults are the paper's. Several processes: torchrun --nproc-per-node N -m mr2ct_training.cli ...
 
-    SIGTERM or Ctrl-C saves and exits with 0; --resume goes on from there, on a CPU to the very same weights.
+    SIGTERM or Ctrl-C saves and exits with 0; --resume goes on from there, on a CPU to the very same weights, with any
+    number of processes that the batch spreads evenly over. docs/training-across-nodes.md tells about several nodes.
     """
     from lightning.fabric import Fabric
 
@@ -82,10 +84,18 @@ def main(
     from mr2ct_training.config import TrainConfig
     from mr2ct_training.dataset import Dataset, DatasetError
     from mr2ct_training.loop import DivergedError, Rhythm, StoppedError, train
+    from mr2ct_training.processes import DifferenceError, ProcessLostError, launch, this_process
 
     stops: list[int] = []
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda received, _frame: stops.append(received))
+
+    def listen() -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda received, _frame: stops.append(received))
+
+    last, launcher, one_of_many = out / "last.ckpt", os.getppid(), this_process() is not None
+    speaker = f"mr2ct-train, {this_process()}" if one_of_many else "mr2ct-train"
+    if not one_of_many:
+        listen()
     try:
         config = TrainConfig(pad=pad, **settings)
     except ValueError as error:
@@ -93,28 +103,38 @@ def main(
     if not config.epochs:
         raise click.UsageError("--epochs and --epochs-linear are both 0: nothing to train")
     try:
-        if not resume and (out / "last.ckpt").exists():
-            raise CheckpointError(f"{out / 'last.ckpt'}: exists already; --resume goes on, another --out starts anew")
+        if not resume and last.exists():
+            raise CheckpointError(f"{last}: exists already; --resume goes on, another --out starts anew")
         data = Dataset(dataset)
         fabric = _fabric(Fabric, device, config)
-        fabric.launch()
-        last = train(
+        launch(fabric)
+        listen()  # and not before: while it waits for the others there is nothing to save, and a signal should end it
+        train(
             config,
             data,
             out,
             fabric,
             rhythm=Rhythm(log_every, save_every),
             resume=resume,
-            asked_to_stop=lambda: bool(stops),
+            asked_to_stop=lambda: bool(stops) or (one_of_many and os.getppid() != launcher),
         )
     except StoppedError as stopped:
-        click.echo(f"mr2ct-train: stopped: {stopped}", err=True)
+        if fabric.global_rank == 0:  # all of them stopped
+            click.echo(f"mr2ct-train: stopped: {stopped}", err=True)
         return
-    except (CheckpointError, DatasetError, DivergedError, ValueError) as error:
-        click.echo(f"mr2ct-train: {error}", err=True)
+    except (DivergedError, DifferenceError) as error:  # so all of them say
+        if fabric.global_rank == 0:
+            click.echo(f"mr2ct-train: {error}", err=True)
+        sys.exit(1)
+    except ProcessLostError as error:
+        kept = f"--resume goes on from {last}" if last.exists() else f"{last} was not yet written"
+        click.echo(f"{speaker}: {error}; {kept}", err=True)
+        sys.exit(1)
+    except (CheckpointError, DatasetError, ValueError) as error:
+        click.echo(f"{speaker}: {error}", err=True)
         sys.exit(1)
     except OSError as error:
-        click.echo(f"mr2ct-train: {error.filename or out}: {error.strerror or error}", err=True)
+        click.echo(f"{speaker}: {error.filename or out}: {error.strerror or error}", err=True)
         sys.exit(1)
     if fabric.global_rank == 0:
         click.echo(f"{last}\nmr2ct-export {last} --out MODEL --fp16 makes a model of it")
@@ -122,9 +142,10 @@ def main(
 
 def _fabric(fabric_type: Any, device: str, config: TrainConfig) -> Any:
     """Lightning's Fabric for this machine, or for what torchrun says of it."""
-    import os
-
     import torch
+    from lightning.fabric.strategies.ddp import DDPStrategy
+
+    from mr2ct_training.processes import SILENCE
 
     if device != "cpu" and not torch.cuda.is_available():
         if device == "cuda":
@@ -140,7 +161,7 @@ def _fabric(fabric_type: Any, device: str, config: TrainConfig) -> Any:
         accelerator=device,
         devices=devices,
         num_nodes=nodes,
-        strategy="ddp" if torchrun and devices * nodes > 1 else "auto",
+        strategy=DDPStrategy(timeout=SILENCE) if torchrun and devices * nodes > 1 else "auto",
         precision=config.fabric_precision,
     )
 

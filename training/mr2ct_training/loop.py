@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from lightning.fabric import Fabric
 from torch import Tensor
 
+import mr2ct
 from mr2ct_training.augmentation import varied
 from mr2ct_training.config import TrainConfig
 from mr2ct_training.cyclegan import CycleGAN
 from mr2ct_training.dataset import Dataset
 from mr2ct_training.paired import Paired
+from mr2ct_training.processes import any_process, average_gradients, of_the_first, refuse_differences
 from mr2ct_training.progress import Progress
 from mr2ct_training.sampling import AnchorSampler, PairedSampler, UnpairedSampler, without_pairs
 from mr2ct_training.scheme import Scheme
@@ -52,8 +54,9 @@ def train(
 ) -> Path:
     """Train, or go on with a training, until the config's last epoch; returns the last checkpoint.
 
-    Raises DivergedError, StoppedError, CheckpointError, DatasetError. Everything random follows from the config's seed
-    and the position, so an interrupted CPU run that is resumed ends with the same weights, bit for bit.
+    Raises DivergedError, StoppedError, CheckpointError, DatasetError; with several processes, each of which calls this,
+    ProcessLostError and DifferenceError. Everything random follows from the config's seed and the position, so an
+    interrupted CPU run that is resumed ends with the same weights, bit for bit.
     """
     world, rank = fabric.world_size, fabric.global_rank
     if config.batch % world:
@@ -66,6 +69,7 @@ def train(
     position = Position()
     if resume:
         position = load_state(out / "last.ckpt", config, dataset, scheme, scaler, fabric)
+    refuse_differences(_facts(config, dataset, fabric, out / "last.ckpt" if resume else None), fabric)
     progress = Progress(out, config, fabric, sampler.steps, position)
 
     def update(loss: Tensor, *names: str) -> None:
@@ -73,8 +77,8 @@ def train(
         for optimiser in optimisers:
             optimiser.zero_grad(set_to_none=True)
         torch.autograd.backward(scaler.scale(loss))
+        average_gradients(optimisers, fabric)
         for optimiser in optimisers:
-            _average_gradients(optimiser, fabric)
             scaler.step(optimiser)
 
     with progress:
@@ -91,7 +95,7 @@ def train(
                 scaler.update()
                 here = Position(epoch, step + 1, position.best)
                 progress.note(here, losses)
-                stop = _any_process(asked_to_stop(), fabric)
+                stop = any_process(asked_to_stop(), fabric)
                 if stop or here.count(sampler.steps) % rhythm.log_every == 0:
                     _refuse_nan(progress.flush(), out)
                 if stop or here.count(sampler.steps) % rhythm.save_every == 0:
@@ -102,7 +106,7 @@ def train(
                         f"{out / 'last.ckpt'} keeps epoch {epoch}, step {step + 1}; --resume goes on from there"
                     )
             _refuse_nan(progress.flush(), out)
-            measured = validation.measure(scheme, fabric)
+            measured = of_the_first(validation.measure(scheme, fabric), fabric)  # GPUs may differ in the last bits
             progress.validated(epoch, measured, validation.panels(scheme, fabric))
             better = measured.score < position.best
             position = Position(epoch + 1, 0, min(measured.score, position.best))
@@ -110,6 +114,20 @@ def train(
             if better:
                 save_state(out / "best.ckpt", position, config, dataset, scheme, scaler, fabric)
     return out / "last.ckpt"
+
+
+def _facts(config: TrainConfig, dataset: Dataset, fabric: Fabric, checkpoint: Path | None) -> dict[str, str]:
+    """What all processes of a training must have alike."""
+    facts = {
+        "setting": str(config.to_dict()),
+        "data set": dataset.manifest.sha256,
+        "kind of device": fabric.device.type,
+        "version of mr2ct or torch": f"{mr2ct.__version__}, {torch.__version__}",
+    }
+    if checkpoint is not None and fabric.world_size > 1:
+        with checkpoint.open("rb") as file:
+            facts["checkpoint"] = hashlib.file_digest(file, "sha256").hexdigest()
+    return facts
 
 
 def _scheme_and_samplers(
@@ -127,26 +145,6 @@ def _there(slices: tuple[Tensor, Tensor], device: torch.device) -> tuple[Tensor,
     """On the device; a GPU takes them from pinned memory while it computes."""
     mr, ct = (one.pin_memory() if device.type == "cuda" else one for one in slices)
     return mr.to(device, non_blocking=True), ct.to(device, non_blocking=True)
-
-
-def _average_gradients(optimiser: torch.optim.Optimizer, fabric: Fabric) -> None:
-    """The mean over processes of every gradient, as one message; each process then takes the same step."""
-    if fabric.world_size == 1:
-        return
-    gradients = [
-        weight.grad for group in optimiser.param_groups for weight in group["params"] if weight.grad is not None
-    ]
-    flat = torch.cat([gradient.flatten() for gradient in gradients])
-    mean: Any = fabric.all_reduce(flat, reduce_op="mean")
-    for gradient, part in zip(gradients, mean.split([g.numel() for g in gradients]), strict=True):
-        gradient.copy_(part.view_as(gradient))
-
-
-def _any_process(stop: bool, fabric: Fabric) -> bool:
-    if fabric.world_size == 1:
-        return stop
-    asked: Any = fabric.all_reduce(torch.tensor(float(stop), device=fabric.device), reduce_op="sum")
-    return bool(asked > 0)
 
 
 def _refuse_nan(lines: list[tuple[int, int, dict[str, float]]], out: Path) -> None:

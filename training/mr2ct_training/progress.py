@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from mr2ct.stages import peak_memory_bytes
 from mr2ct_training.config import TrainConfig
+from mr2ct_training.processes import mean
 from mr2ct_training.state import Position
 from mr2ct_training.validation import Measured
 
@@ -57,28 +58,25 @@ class Progress:
         self._kept.append((position, losses))
 
     def flush(self) -> Lines:
-        """Write the mean of the kept steps down; returns (epoch, step, losses) of each of them, this process's own."""
+        """Write the mean of the kept steps down; returns (epoch, step, losses) of each, the mean over processes."""
         if not self._kept:
             return []
         names = list(self._kept[0][1])
         values = torch.stack(
             [torch.stack([losses[name] for name in names]) for _, losses in self._kept]
         )  # steps, losses
-        own = values.float().cpu().tolist()
-        mean = values.float().mean(dim=0)
-        if self.fabric.world_size > 1:
-            mean = self.fabric.all_reduce(mean, reduce_op="mean")  # type: ignore[assignment]
+        values = mean(values.float(), self.fabric).cpu()  # one that is NaN anywhere is NaN everywhere
         now = time.perf_counter()
         position, done = self._kept[-1][0], len(self._kept)
         pairs_per_second = done * self.config.batch / (now - self._since)
         lines = [
             (kept.epoch, kept.step, dict(zip(names, line, strict=True)))
-            for (kept, _), line in zip(self._kept, own, strict=True)
+            for (kept, _), line in zip(self._kept, values.tolist(), strict=True)
         ]
         self._kept, self._since = [], now
         if self.first:
             step = position.count(self.steps)
-            told = dict(zip(names, mean.tolist(), strict=True))
+            told = dict(zip(names, values.mean(dim=0).tolist(), strict=True))
             rate = self.config.learning_rate_of(position.epoch)
             peak = self._peak_bytes()
             self._write({"epoch": position.epoch, "step": step, "losses": told, "learning_rate": rate,

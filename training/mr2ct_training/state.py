@@ -6,7 +6,6 @@ import math
 import subprocess
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +17,7 @@ from mr2ct_training.checkpoint import Checkpoint, CheckpointError, read_content,
 from mr2ct_training.config import TrainConfig
 from mr2ct_training.dataset import Dataset, Manifest, from_bytes
 from mr2ct_training.generator import Generator
+from mr2ct_training.processes import from_every_process, wait_for_all
 from mr2ct_training.scheme import Scheme
 
 REFERENCE_SLICES = 6  # kept for proving engines; see mr2ct_export.reference
@@ -51,7 +51,7 @@ def save_state(
     Every process takes part: each has the pools of its own places in the batch.
     """
     pools = {m: {place: pool.state_dict() for place, pool in own.items()} for m, own in scheme.pools.items()}
-    gathered = _from_every_process(pools, fabric)
+    gathered = from_every_process(pools, fabric)
     if fabric.global_rank == 0:
         manifest = dataset.manifest
         facts = {
@@ -89,7 +89,7 @@ def save_state(
             _measured(manifest),
         )
         save_checkpoint(checkpoint, path, state)
-    fabric.barrier()
+    wait_for_all(fabric)
 
 
 def load_state(
@@ -118,14 +118,6 @@ def load_state(
             pool.load_state_dict(state["pools"][modality][place], fabric.device)
     scaler.load_state_dict(state["scaler"])
     return Position(**state["position"])
-
-
-def _from_every_process(value: Any, fabric: Fabric) -> list[Any]:
-    if fabric.world_size == 1:
-        return [value]
-    gathered: list[Any] = [None] * fabric.world_size
-    torch.distributed.all_gather_object(gathered, value)
-    return gathered
 
 
 def _reference(dataset: Dataset) -> tuple[torch.Tensor, torch.Tensor] | None:
