@@ -17,13 +17,11 @@ import click
 from mr2ct.choosing import DEVICES, PRECISIONS, QUALITIES, Choice, choose_backend
 from mr2ct.errors import Mr2ctError
 from mr2ct.model import DEFAULT, installed_models, open_model
-from mr2ct.picture import check_picture_place
-from mr2ct.places import beside, is_series, nifti_of, refuse_shared
+from mr2ct.places import beside, check_places, is_series, nifti_of
 from mr2ct.quiet import note
-from mr2ct.reading import suffix_of
 from mr2ct.report import as_json, remarks, table
 from mr2ct.trip import Wishes, make_synthetic_ct
-from mr2ct.writing import check_place, refuse_existing, whole_or_not_at_all
+from mr2ct.writing import whole_or_not_at_all
 
 FILE = click.Path(path_type=Path)
 
@@ -119,7 +117,7 @@ def main(
     if wishes.also_nifti and not is_series(target):
         raise click.UsageError("--also-nifti goes with a DICOM series, and a volume file is written")
     try:
-        _check_places(volume, target, wishes, json_file)
+        check_places(volume, target, wishes, json_file)
         model = open_model(model_folder)
         from tqdm import tqdm
 
@@ -160,30 +158,6 @@ def main(
     for written in (target, nifti, wishes.cycle_map, wishes.picture, wishes.page, json_file):
         if written is not None:
             click.echo(str(written))
-
-
-def _check_places(volume: Path, target: Path, wishes: Wishes, json_file: Path | None) -> None:
-    """Say now, not after minutes of work, what could not be written."""
-    overwrite, nifti = wishes.overwrite, nifti_of(target) if wishes.also_nifti else None
-    refuse_shared([volume, wishes.dicom_from, target, nifti, wishes.cycle_map, wishes.picture, wishes.page, json_file])
-    has_patient = volume.is_dir() or wishes.dicom_from is not None
-    if has_patient and is_series(target):
-        from mr2ct.dicom.ct_folder import check_folder
-
-        check_folder(target, overwrite=overwrite)
-    elif has_patient or suffix_of(volume):  # else reading it says what is wrong, and better
-        check_place(target, overwrite=overwrite)
-    for place in (nifti, wishes.cycle_map):
-        if place is not None:
-            check_place(place, overwrite=overwrite)
-    if json_file is not None:
-        refuse_existing(json_file, overwrite=overwrite)
-    if wishes.page is not None:
-        from mr2ct.page.page import check_page_place
-
-        check_page_place(wishes.page, overwrite=overwrite)
-    if wishes.picture is not None:
-        check_picture_place(wishes.picture, overwrite=overwrite)
 
 
 def _list_models(context: click.Context) -> None:
