@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -24,9 +25,10 @@ FAULT = 1  # exit code of a fault in our own code
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
-def started(item: Item) -> Entry:
-    """The line to write before make_item: after a kill it tells that what is at the target is ours to replace."""
-    return Entry(item.id, str(item.source), str(item.target), "started", utc_now())
+def started(item: Item, *, ours: bool) -> Entry:
+    """The line to write before make_item, and whose `ours` it takes. ours: see mr2ct.many.resuming.Plan."""
+    free = not os.path.lexists(item.target)
+    return Entry(item.id, str(item.source), str(item.target), "started", utc_now(), ours=ours or free)
 
 
 def make_item(
@@ -40,12 +42,13 @@ def make_item(
 ) -> Entry:
     """Make the CT of one item, as mr2ct-run makes it of one volume, and tell what became of it.
 
-    choice: open, of that model.  ours: what is at the target was made by an earlier run and may be replaced.
-    on_slices: see mr2ct.trip.  Folders above the target are made. Never raises for a volume, an engine or a disk that
-    fails: the entry is then "refused" or "failed", and nothing half-written is left. KeyboardInterrupt and the like
-    come out.
+    choice: open, of that model.  ours: what is at the target was made by a run and may be replaced.  on_slices: see
+    mr2ct.trip.  Folders above the target are made. Never raises for a volume, an engine or a disk that fails: the
+    entry is then "refused" or "failed", and nothing half-written is left. KeyboardInterrupt and the like come out.
     """
-    begun = replace(started(item), input=stamp_of(item.source), model=model.card.name, model_version=model.card.version)
+    begun = replace(
+        started(item, ours=ours), input=stamp_of(item.source), model=model.card.name, model_version=model.card.version
+    )
     try:
         wishes = asked.of(item, ours=ours)
         for place in (item.target, *asked.besides(item).values()):
@@ -99,6 +102,7 @@ def _done(begun: Entry, run: Run, wishes: Wishes, output: Stamp | None, besides:
         model_sha256=proof.model_sha256,
         gate=None if run.verdict is None else {"accepted": run.verdict.accepted, "outside": outside},
         made=made,
+        ours=True,
     )
 
 

@@ -62,7 +62,8 @@ class Entry:
     not there.  input_sha256: of what was read, "" where nothing was.  model, model_version, model_file, model_sha256:
     of the graph that ran; of the card only where none did.  gate: {"accepted": bool, "outside": [measures]}, None where
     nothing was asked.  reason, exit_code: of mr2ct.errors, why it is refused or failed.  stops: whether the others
-    would fail, too: a disk without room.  made: of what is done.
+    would fail, too: a disk without room.  made: of what is done.  ours: whether what is at the target was made by a
+    run, or nothing was there when this one began: it may be replaced.
     """
 
     id: str
@@ -82,6 +83,7 @@ class Entry:
     exit_code: int = 0
     stops: bool = False
     made: Made | None = None
+    ours: bool = False
     mr2ct: str = mr2ct.__version__
 
     def as_line(self) -> str:

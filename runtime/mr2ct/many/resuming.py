@@ -19,8 +19,8 @@ from mr2ct.model import Model
 
 @dataclass(frozen=True)
 class Plan:
-    """todo: items to make, in their order, each with `ours` of mr2ct.many.item.  kept: entries of the items that stay
-    as they are, done ones and refused ones.
+    """todo: items to make, in their order, each with whether what is at its target was made by an earlier run.  kept:
+    entries of the items that stay as they are, done ones and refused ones.
     """
 
     todo: tuple[tuple[Item, bool], ...]
@@ -52,7 +52,7 @@ def plan(
         elif not why and _stays(item, entry, asked, model, verify=verify):
             kept.append(entry)
         else:
-            todo.append((item, entry.state in ("started", "done") or entry.made is not None))
+            todo.append((item, entry.ours))
     if otherwise:
         item, why = otherwise[0]
         raise OutputError(
