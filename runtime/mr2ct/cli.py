@@ -125,7 +125,7 @@ def main(
     signal.signal(signal.SIGTERM, _stop)
     started = time.perf_counter()
     wishes = Wishes(**wished, mark_synthetic=not unmarked)
-    with ExitStack() as engines:
+    with _told_in_a_line(), ExitStack() as engines:
 
         def opened(model: Model) -> Choice:
             return engines.enter_context(
@@ -135,16 +135,16 @@ def main(
                 )
             )  # fmt: skip
 
-        with _told_in_a_line():
-            if is_many(volumes, each=each, series=wishes.series is not None):
-                from mr2ct.many.run import asked_of, run_many
-
-                if json_file is not None:
-                    raise click.UsageError("--json goes with one volume; of many, OUT_DIR/manifest.jsonl has it")
-                asked = asked_of(wishes, device=device, precision=precision, quality=quality)
-                model = partial(open_model, model_folder)
-                sys.exit(run_many(volumes, out, model, opened, asked, each=each, verify=verify))
+        if not is_many(volumes, each=each, series=wishes.series is not None):
             _run_one(Path(volumes[0]), out, model_folder, opened, wishes, json_file, started)
+            return
+        from mr2ct.many.run import asked_of, run_many
+
+        if json_file is not None:
+            raise click.UsageError("--json goes with one volume; of many, OUT_DIR/manifest.jsonl has it")
+        asked = asked_of(wishes, device=device, precision=precision, quality=quality)
+        code = run_many(volumes, out, partial(open_model, model_folder), opened, asked, each=each, verify=verify)
+    sys.exit(code)
 
 
 def _run_one(

@@ -86,7 +86,7 @@ def _done(begun: Entry, run: Run, wishes: Wishes, output: Stamp | None, besides:
         engine_sha256=proof.engine_sha256,
         slices=run.result.slices,
         skipped=run.result.skipped,
-        seconds={**run.seconds, "total": run.total_seconds},
+        seconds={stage: round(s, 4) for stage, s in {**run.seconds, "total": run.total_seconds}.items()},
         outside=outside,
         cycle=None if run.cycle is None else run.cycle.as_json(),
         marked=wishes.mark_synthetic,

@@ -96,8 +96,8 @@ def refuse_among(sources: Sequence[Source], place: Path) -> None:
         root = source.path if source.root is None else source.root
         if real in held or real.is_relative_to(root.resolve()):
             raise OutputError(
-                f"{one_line(place)}: {one_line(source.path)} lies there, and what is written would be taken for MRs next "
-                "time; name a folder outside"
+                f"{one_line(place)}: {one_line(source.path)} lies there, and a next run would take what is "
+                "written for MRs; name a folder outside"
             )
 
 
@@ -156,7 +156,7 @@ def _of_path(path: Path, given: Path, *, each: bool) -> Iterator[Source]:
         yield Source(file, _name(file.relative_to(path), series=False), path)
 
 
-def _each(folder: Path) -> Iterator[_Source]:
+def _each(folder: Path) -> Iterator[Source]:
     """Every folder directly in a folder, as one MR."""
     if not folder.is_dir():
         raise VolumeError(f"{one_line(folder)}: no such folder; --each takes the folders in it, an MR series each")

@@ -10,7 +10,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
@@ -87,24 +87,24 @@ class Entry:
     mr2ct: str = mr2ct.__version__
 
     def as_line(self) -> str:
-        """One line of JSON, ASCII, without its end."""
-        return json.dumps({"schema": SCHEMA, **asdict(self)}, allow_nan=False)
+        """One line of JSON, ASCII, without its end; what says nothing is left out."""
+        told = {name: value for name, value in asdict(self).items() if value not in (None, "", 0)}
+        return json.dumps({"schema": SCHEMA, **told}, allow_nan=False)
 
     @classmethod
     def of_line(cls, line: str) -> Self:
         """Raises ValueError when a line is not one of this schema."""
         told = json.loads(line)
-        if not isinstance(told, dict) or told.pop("schema", None) != SCHEMA:
+        if not isinstance(told, dict) or told.pop("schema", None) != SCHEMA or told.get("state") not in get_args(State):
             raise ValueError(f"not of the schema {SCHEMA}")
-        missing = {one.name for one in fields(cls)} ^ set(told)
-        if missing or told["state"] not in get_args(State):
-            raise ValueError(f"not of the schema {SCHEMA}: {', '.join(sorted(missing)) or 'state'}")
         try:
-            given = None if told["input"] is None else Stamp(**told["input"])
-            made = told["made"] and Made(**{**told["made"], "output": Stamp(**told["made"]["output"])})
-        except TypeError as error:
+            if "input" in told:
+                told["input"] = Stamp(**told["input"])
+            if "made" in told:
+                told["made"] = Made(**{**told["made"], "output": Stamp(**told["made"]["output"])})
+            return cls(**told)
+        except (TypeError, KeyError) as error:
             raise ValueError(f"not of the schema {SCHEMA}") from error
-        return cls(**{**told, "input": given, "made": made})
 
 
 def utc_now() -> str:
