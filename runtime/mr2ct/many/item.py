@@ -92,6 +92,7 @@ def _done(begun: Entry, run: Run, wishes: Wishes, output: Stamp | None, besides:
         marked=wishes.mark_synthetic,
         besides=list(besides),
         remarks=remarks(run),
+        peak_memory_bytes=run.peak_bytes,
     )
     return replace(
         begun,

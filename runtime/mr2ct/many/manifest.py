@@ -34,7 +34,8 @@ class Made:
     engine_sha256: what ran, see mr2ct.choosing and mr2ct.provenance.  slices: through the engine; skipped: of air.
     seconds: by stage.  outside: what the gate would have refused, in words; made by force all the same.  cycle: as
     mr2ct-run --json tells it.  marked: whether a CT series says SyntheticData.  besides: what else was written,
-    "nifti", "picture", "report", "cycle map".  remarks: what a user should know.
+    "nifti", "picture", "report", "cycle map".  remarks: what a user should know.  peak_memory_bytes: the most that the
+    process has held until then, None where the system does not tell.
     """
 
     output: Stamp
@@ -51,6 +52,7 @@ class Made:
     marked: bool = True
     besides: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
+    peak_memory_bytes: int | None = None
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from mr2ct.many.summary import Summary
 from mr2ct.many.text import one_line
 from mr2ct.model import Model
 from mr2ct.quiet import OwnStderr, note
+from mr2ct.reading import suffix_of
 from mr2ct.trip import Wishes
 
 
@@ -52,6 +53,8 @@ def run_many(
     sources = find_sources(arguments, each=each)
     if out is None:
         raise click.UsageError("many volumes need -o OUT_DIR, the folder for their CTs")
+    if suffix_of(out):
+        raise click.UsageError(f"-o {one_line(out)} names a file, and the CTs of many volumes need a folder")
     items = place_items(sources, out)
     if asked.cycle_maps is not None:
         refuse_among(sources, asked.cycle_maps)
@@ -87,7 +90,7 @@ def run_many(
 def _bar(total: int) -> Any:
     from tqdm import tqdm
 
-    return tqdm(total=total, unit="volume", leave=False, disable=None, file=OwnStderr(), smoothing=0)
+    return tqdm(total=total, unit=" volumes", leave=False, disable=None, file=OwnStderr(), smoothing=0)
 
 
 def _told(choice: Choice) -> str:

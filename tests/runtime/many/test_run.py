@@ -262,7 +262,7 @@ def test_an_engine_that_fails_again_and_again_ends_the_run(tmp_path: Path) -> No
 def test_wrong_usage_and_what_cannot_begin_are_told_before_any_work(here: Path, model: Model) -> None:
     before = sorted(path.name for path in here.iterdir())
     for arguments in (
-        ["mr", "--model", model.folder], ["mr", "-o", "new", "--json", "x.json"],
+        ["mr", "--model", model.folder], ["mr", "-o", "new.nii"], ["mr", "-o", "new", "--json", "x.json"],
         ["mr", f"mr/{VOLUMES[0]}", "-o", "new", "--series", "1.2"], ["mr", "-o", "new", "--dicom-from", "mr"],
     ):  # fmt: skip
         assert run(*arguments).exit_code == 2
