@@ -17,11 +17,7 @@ def print_table(result: dict[str, Any]) -> None:
             print(
                 f"  {way['way']:<16}{hour['median']:8.0f} an hour{times['median']:8.2f} x ({times['min']:.2f} at least)"
             )
-    held = result["memory"]
-    print(
-        f"peak memory of a call over {held['volumes']} volumes: {held['peak_gib_after_a_fifth']:.2f} GiB after a fifth, "
-        f"{held['peak_gib_at_the_end']:.2f} GiB at the end"
-    )
+    print(_memory(result["memory"]))
 
 
 def throughput_text(result: dict[str, Any]) -> str:
@@ -33,9 +29,11 @@ def throughput_text(result: dict[str, Any]) -> str:
         hours = [f"{way['volumes_an_hour']['median']:.0f}" for way in kind["ways"]]
         ratios = ", ".join(f"{way['times_the_loop']['median']:.2f}" for way in kind["ways"][1:])
         rows.append((kind["kind"], *hours, ratios))
-    held = result["memory"]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows) + f"\n\n{_memory(result['memory'])}"
+
+
+def _memory(held: dict[str, Any]) -> str:
+    first, last = held["peak_gib_after_a_fifth"], held["peak_gib_at_the_end"]
     return (
-        "\n".join(f"| {' | '.join(row)} |" for row in rows)
-        + f"\n\nMemory of one call over {held['volumes']} volumes: {held['peak_gib_after_a_fifth']:.2f} GiB at most after a "
-        f"fifth of them, {held['peak_gib_at_the_end']:.2f} GiB at the end."
+        f"Peak memory of one call over {held['volumes']} volumes: {first:.2f} GiB after a fifth, {last:.2f} at the end."
     )

@@ -34,10 +34,8 @@ def plan(
 
     Refused ones are asked again only with --force, another model or another MR. MR and CT are looked at by size and
     time, and by sha256 where these differ, or all with verify. Raises OutputError where CTs were made otherwise than is
-    asked for now, by another model say, and wishes.overwrite is not set: a folder holds one kind. And where two items
-    would write to one place.
+    asked for now, by another model say, and wishes.overwrite is not set: a folder holds one kind.
     """
-    _refuse_shared(tuple(items), asked)
     todo: list[tuple[Item, bool]] = []
     kept: list[Entry] = []
     otherwise: list[tuple[Item, str]] = []
@@ -86,9 +84,10 @@ def _stays(item: Item, entry: Entry, asked: Asked, model: Model, *, verify: bool
     return is_still(item.target, entry.made.output, entry.made.output_sha256, output_sha256, verify=verify)
 
 
-def _refuse_shared(items: tuple[Item, ...], asked: Asked) -> None:
+def refuse_shared_places(items: Sequence[Item], asked: Asked) -> None:
+    """Raise OutputError where two items would write to one place, with all that is written beside the CTs."""
     taken: dict[str, Item] = {}
-    for item, place in places(items, asked):
+    for item, place in places(tuple(items), asked):
         key = os.path.normcase(place)
         if key in taken:
             raise OutputError(

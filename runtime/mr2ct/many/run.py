@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,13 +15,15 @@ from mr2ct.many.asked import Asked
 from mr2ct.many.listing import find_sources, place_items, refuse_among
 from mr2ct.many.manifest import MANIFEST, Entry, open_manifest
 from mr2ct.many.pipeline import make_all
-from mr2ct.many.resuming import clear_torn, plan
+from mr2ct.many.resuming import clear_torn, plan, refuse_shared_places
 from mr2ct.many.summary import Summary
 from mr2ct.many.text import one_line
 from mr2ct.model import Model
 from mr2ct.quiet import OwnStderr, note
 from mr2ct.reading import suffix_of
 from mr2ct.trip import Wishes
+
+MOST_REMARKS = 5  # that are told; the manifest has all
 
 
 def asked_of(wishes: Wishes, *, device: str, precision: str, quality: str) -> Asked:
@@ -58,6 +61,7 @@ def run_many(
     items = place_items(sources, out)
     if asked.cycle_maps is not None:
         refuse_among(sources, asked.cycle_maps)
+    refuse_shared_places(items, asked)
     opened = model()
     if asked.wishes.maps_back or asked.cycle_maps is not None:
         opened.way_back()  # raises now where there is none
@@ -80,7 +84,7 @@ def run_many(
 
                 early = make_all(before.todo, opened, choice, asked, manifest, on_entry)
     summary = Summary(tuple(made), before.kept, len(items), early)
-    _tell_remarks(summary)
+    _tell_remarks(summary, out / MANIFEST)
     for line in summary.lines():
         click.echo(line)
     click.echo(str(out / MANIFEST))
@@ -97,11 +101,10 @@ def _told(choice: Choice) -> str:
     return f"{choice.backend.description}, {choice.precision} ({choice.why})"
 
 
-def _tell_remarks(summary: Summary) -> None:
-    """What holds for volumes of this run, once each, with how many."""
-    counts: dict[str, int] = {}
-    for entry in summary.made:
-        for line in entry.made.remarks if entry.made else []:
-            counts[line] = counts.get(line, 0) + 1
-    for line, count in counts.items():
+def _tell_remarks(summary: Summary, manifest: Path) -> None:
+    """What a user should know of the volumes of this run, the commonest first, each once."""
+    lines = Counter(line for entry in summary.made if entry.made for line in entry.made.remarks)
+    for line, count in lines.most_common(MOST_REMARKS):
         note(f"{one_line(line)} ({count} of {len(summary.made)} volumes)")
+    if len(lines) > MOST_REMARKS:
+        note(f"{len(lines) - MOST_REMARKS} other remarks are in {one_line(manifest)}")

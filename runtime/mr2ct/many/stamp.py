@@ -61,9 +61,13 @@ def input_sha256(source: Path) -> str:
     if not source.is_dir():
         return file_sha256(source)
     from mr2ct.dicom.choosing import choose_series
+    from mr2ct.dicom.files import quiet
     from mr2ct.dicom.listing import look_into
 
-    return files_sha256(file.path for file in choose_series(look_into(source), None)[1])
+    contents = look_into(source)
+    with quiet():
+        files = choose_series(contents, None)[1]
+    return files_sha256(file.path for file in files)
 
 
 def _files(folder: Path) -> Iterator[Path]:
