@@ -17,6 +17,7 @@ from typing import Any
 
 from clinic_tables import clinic_text, gate_text
 from paper import STEPS
+from throughput_table import throughput_text
 
 HERE = Path(__file__).resolve().parent
 PAGES = (HERE.parent / "README.md", HERE.parent / "MODEL_CARD.md")
@@ -225,14 +226,8 @@ def table_one() -> str:
         ]
         p = level["unpaired_minus_paired"]["mae_hu_in_mask"]["t_test_p"]
         rows.append((f"pairs misaligned by {level['misalignment_mm']:g} mm", *cells, f"p = {p:.2g}"))
-    paper = (
-        "the paper's patients, its Table 1",
-        "73.7 +- 2.3 HU",
-        "89.4 +- 6.8 HU",
-        "32.3 +- 0.7 dB",
-        "30.6 +- 0.9 dB",
-    )
-    rows.append((*paper, "p < 0.05"))
+    paper = ("73.7 +- 2.3 HU", "89.4 +- 6.8 HU", "32.3 +- 0.7 dB", "30.6 +- 0.9 dB")
+    rows.append(("the paper's patients, its Table 1", *paper, "p < 0.05"))
     return _lines(rows)
 
 
@@ -247,6 +242,10 @@ def gate() -> str | None:
 def clinic() -> str | None:
     there = _is_there("fuzz-reading") and _is_there("node-kills")
     return clinic_text(_result("fuzz-reading"), _result("node-kills")) if there else None
+
+
+def throughput() -> str | None:
+    return throughput_text(_result("throughput-cpu")) if _is_there("throughput-cpu") else None
 
 
 def _result(name: str) -> dict[str, Any]:
@@ -269,6 +268,7 @@ TABLES: dict[str, Callable[[], str | None]] = {
     "gpu": gpu,
     "gate": gate,
     "clinic": clinic,
+    "throughput": throughput,
     "demonstrator": demonstrator,
     "card": card,
     "first run": first_run,

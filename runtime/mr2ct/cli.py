@@ -6,8 +6,10 @@ import json
 import signal
 import sys
 import time
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -16,27 +18,27 @@ import click
 
 from mr2ct.choosing import DEVICES, PRECISIONS, QUALITIES, Choice, choose_backend
 from mr2ct.errors import Mr2ctError
-from mr2ct.model import DEFAULT, installed_models, open_model
-from mr2ct.picture import check_picture_place
-from mr2ct.places import beside, is_series, nifti_of, refuse_shared
+from mr2ct.many.listing import is_many
+from mr2ct.model import DEFAULT, Model, installed_models, open_model
+from mr2ct.places import beside, check_places, is_series, nifti_of
 from mr2ct.quiet import note
-from mr2ct.reading import suffix_of
 from mr2ct.report import as_json, remarks, table
 from mr2ct.trip import Wishes, make_synthetic_ct
-from mr2ct.writing import check_place, refuse_existing, whole_or_not_at_all
+from mr2ct.writing import whole_or_not_at_all
 
 FILE = click.Path(path_type=Path)
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("volume", type=FILE)
+@click.argument("volumes", metavar="VOLUME...", nargs=-1, required=True)
 @click.option(
     "-o",
     "--out",
     type=FILE,
     help="The CT to write: a volume file, or without the suffix of one a folder for a DICOM series.  [default: "
-    "VOLUME_sct beside VOLUME, of its kind]",
+    "VOLUME_sct beside VOLUME, of its kind]. Of many volumes OUT_DIR, the folder for their CTs and the manifest.",
 )
+@click.option("--each", is_flag=True, help="Take every folder in VOLUME as an MR series of its own.")
 @click.option("--series", metavar="UID", help="SeriesInstanceUID of the MR, in a folder that holds several.")
 @click.option(
     "--dicom-from",
@@ -81,16 +83,19 @@ FILE = click.Path(path_type=Path)
 @click.option("--force", is_flag=True, help="Run what the gate refuses; all that is written says so.")
 @click.option("--cycle-check", is_flag=True, help="Map the CT back to MR and tell how much of the MR comes back.")
 @click.option("--cycle-map", type=FILE, help="Also write the error of that, in percent, as a volume.")
-@click.option("--json", "json_file", type=FILE, help="Also write what was done, as JSON.")
+@click.option(
+    "--json", "json_file", type=FILE, help="Also write what was done, as JSON; of many, manifest.jsonl has it."
+)
 @click.option("--picture", type=FILE, help="Also write MR and CT in three planes, as PNG.")
 @click.option(
     "--report", "page", type=FILE, help="Also write a report to look at in a browser, as HTML, and the PNG beside it."
 )
+@click.option("--verify", is_flag=True, help="Of many: look at what is done by sha256, not by size and time.")
 @click.option("--overwrite", is_flag=True, help="Replace files that exist.")
 @click.option("--uncertified", is_flag=True, help="Run a graph that was not proved equal to PyTorch.")
 @click.version_option(package_name="mr2ct")
 def main(
-    volume: Path,
+    volumes: tuple[str, ...],
     out: Path | None,
     model_folder: Path | None,
     device: str,
@@ -99,6 +104,8 @@ def main(
     threads: int | None,
     unmarked: bool,
     json_file: Path | None,
+    each: bool,
+    verify: bool,
     **wished: Any,  # fields of Wishes
 ) -> None:
     """Make a synthetic CT of the head MR in VOLUME, on VOLUME's own grid.
@@ -107,49 +114,69 @@ def main(
     folder with a DICOM series, of any orientation and spacing. Of a DICOM series the CT is one, too. It is in HU, -1000
     outside the head. Research only: not a medical device.
 
+    Many volumes: several VOLUMEs, a folder with volume files in it, or @LIST, a file with a path a line. Their CTs go
+    to OUT_DIR in the folders they came from, what became of each to OUT_DIR/manifest.jsonl, and a second run does only
+    what is missing. --report, --picture and --cycle-map then name folders.
+
     Exit code: 0 done, 2 wrong usage, 3 the volume cannot be used, 4 the model cannot, 5 the device is not there, 6 an
-    output cannot be written, 7 the gate refuses the volume, 130 stopped. No file is ever left half-written.
+    output cannot be written, 7 the gate refuses the volume, 8 some of many failed or were refused, 130 stopped. No file
+    is ever left half-written.
     """
     signal.signal(signal.SIGTERM, _stop)
     started = time.perf_counter()
     wishes = Wishes(**wished, mark_synthetic=not unmarked)
+    with _told_in_a_line(), ExitStack() as engines:
+
+        def opened(model: Model) -> Choice:
+            return engines.enter_context(
+                choose_backend(
+                    model, device=device, precision=precision, quality=quality, threads=threads,
+                    uncertified=wishes.uncertified, say=note,
+                )
+            )  # fmt: skip
+
+        if not is_many(volumes, each=each, series=wishes.series is not None):
+            _run_one(Path(volumes[0]), out, model_folder, opened, wishes, json_file, started)
+            return
+        from mr2ct.many.run import asked_of, run_many
+
+        if json_file is not None:
+            raise click.UsageError("--json goes with one volume; of many, OUT_DIR/manifest.jsonl has it")
+        asked = asked_of(wishes, device=device, precision=precision, quality=quality)
+        code = run_many(volumes, out, partial(open_model, model_folder), opened, asked, each=each, verify=verify)
+    sys.exit(code)
+
+
+def _run_one(
+    volume: Path,
+    out: Path | None,
+    model_folder: Path | None,
+    opened: Callable[[Model], Choice],
+    wishes: Wishes,
+    json_file: Path | None,
+    started: float,
+) -> None:
     target = out if out is not None else beside(volume, series=volume.is_dir() or wishes.dicom_from is not None)
     if wishes.page is not None and wishes.picture is None:
         wishes = replace(wishes, picture=wishes.page.with_suffix(".png"))
     if wishes.also_nifti and not is_series(target):
         raise click.UsageError("--also-nifti goes with a DICOM series, and a volume file is written")
-    try:
-        _check_places(volume, target, wishes, json_file)
-        model = open_model(model_folder)
-        from tqdm import tqdm
+    check_places(volume, target, wishes, json_file)
+    model = open_model(model_folder)
+    from tqdm import tqdm
 
-        with ExitStack() as engines, tqdm(unit="slice", leave=False, disable=None) as bar:
+    with tqdm(unit="slice", leave=False, disable=None) as bar:
 
-            def engine() -> Choice:
-                return engines.enter_context(
-                    choose_backend(
-                        model, device=device, precision=precision, quality=quality, threads=threads,
-                        uncertified=wishes.uncertified, say=note,
-                    )
-                )  # fmt: skip
+        def show(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
 
-            def show(done: int, total: int) -> None:
-                bar.total = total
-                bar.update(done - bar.n)
-
-            run = make_synthetic_ct(volume, target, model, engine, wishes, on_slices=show, started=started)
-        if json_file is not None:
-            with whole_or_not_at_all(json_file, overwrite=wishes.overwrite) as partial:
-                partial.write_text(json.dumps(as_json(run), indent=2) + "\n", encoding="utf-8")
-    except Mr2ctError as error:
-        click.echo(f"mr2ct-run: {error}", err=True)
-        sys.exit(error.exit_code)
-    except MemoryError:
-        click.echo("mr2ct-run: out of memory; a smaller --batch needs less", err=True)
-        sys.exit(5)
-    except KeyboardInterrupt:
-        click.echo("mr2ct-run: stopped; no file is half-written", err=True)
-        sys.exit(130)
+        run = make_synthetic_ct(
+            volume, target, model, partial(opened, model), wishes, on_slices=show, started=started
+        )  # fmt: skip
+    if json_file is not None:
+        with whole_or_not_at_all(json_file, overwrite=wishes.overwrite) as partial_file:
+            partial_file.write_text(json.dumps(as_json(run), indent=2) + "\n", encoding="utf-8")
     for line in remarks(run):
         note(line)
     choice = run.result.choice
@@ -162,28 +189,20 @@ def main(
             click.echo(str(written))
 
 
-def _check_places(volume: Path, target: Path, wishes: Wishes, json_file: Path | None) -> None:
-    """Say now, not after minutes of work, what could not be written."""
-    overwrite, nifti = wishes.overwrite, nifti_of(target) if wishes.also_nifti else None
-    refuse_shared([volume, wishes.dicom_from, target, nifti, wishes.cycle_map, wishes.picture, wishes.page, json_file])
-    has_patient = volume.is_dir() or wishes.dicom_from is not None
-    if has_patient and is_series(target):
-        from mr2ct.dicom.ct_folder import check_folder
-
-        check_folder(target, overwrite=overwrite)
-    elif has_patient or suffix_of(volume):  # else reading it says what is wrong, and better
-        check_place(target, overwrite=overwrite)
-    for place in (nifti, wishes.cycle_map):
-        if place is not None:
-            check_place(place, overwrite=overwrite)
-    if json_file is not None:
-        refuse_existing(json_file, overwrite=overwrite)
-    if wishes.page is not None:
-        from mr2ct.page.page import check_page_place
-
-        check_page_place(wishes.page, overwrite=overwrite)
-    if wishes.picture is not None:
-        check_picture_place(wishes.picture, overwrite=overwrite)
+@contextmanager
+def _told_in_a_line() -> Iterator[None]:
+    """What goes wrong becomes a line on stderr and an exit code."""
+    try:
+        yield
+    except Mr2ctError as error:
+        click.echo(f"mr2ct-run: {error}", err=True)
+        sys.exit(error.exit_code)
+    except MemoryError:
+        click.echo("mr2ct-run: out of memory; a smaller --batch needs less", err=True)
+        sys.exit(5)
+    except KeyboardInterrupt:
+        click.echo("mr2ct-run: stopped; no file is half-written", err=True)
+        sys.exit(130)
 
 
 def _list_models(context: click.Context) -> None:

@@ -24,9 +24,16 @@ class VolumeError(Mr2ctError, ValueError):
 
 
 class RefusedError(VolumeError):
-    """The gate refuses the volume: it is far from what the model was trained on, and --force was not given."""
+    """The gate refuses the volume: it is far from what the model was trained on, and --force was not given.
+
+    measures: the names of those that are outside.
+    """
 
     exit_code = 7
+
+    def __init__(self, message: str, measures: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.measures = measures
 
 
 class ModelError(Mr2ctError, ValueError):

@@ -18,7 +18,8 @@ POLL_S = 0.1
 def locked(file: Path, on_wait: Callable[[], None]) -> Iterator[None]:
     """Hold the lock of a file, which is made when it is missing and stays there.
 
-    on_wait: called once when another process holds it, before waiting for as long as it does; Ctrl-C ends the wait.
+    on_wait: called once when another process holds it, before waiting for as long as it does; Ctrl-C ends the wait,
+    and what on_wait raises comes out before it begins.
     Raises OutputError when the file cannot be opened.
     """
     try:
@@ -31,6 +32,8 @@ def locked(file: Path, on_wait: Callable[[], None]) -> Iterator[None]:
                 on_wait()
                 while not _try_lock(handle):
                     time.sleep(POLL_S)
+        except OutputError:  # of on_wait
+            raise
         except OSError as error:  # a network disk without locks
             raise OutputError(f"{file}: cannot be locked: {error.strerror}") from error
         yield

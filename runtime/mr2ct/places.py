@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mr2ct.errors import OutputError
+from mr2ct.picture import check_picture_place
 from mr2ct.reading import suffix_of
+from mr2ct.writing import check_place, refuse_existing
+
+if TYPE_CHECKING:  # a trip asks here where it may write
+    from mr2ct.trip import Wishes
 
 # The default output has one file, also where the input has two.
 ONE_FILE = {".mhd": ".mha", ".nhdr": ".nrrd"}
@@ -36,3 +42,27 @@ def refuse_shared(places: Sequence[Path | None]) -> None:
     for place in resolved:
         if resolved.count(place) > 1:
             raise OutputError(f"{place}: named twice; the MR and each output need a file of their own")
+
+
+def check_places(volume: Path, target: Path, wishes: Wishes, json_file: Path | None = None) -> None:
+    """Raise OutputError now, not after minutes of work, for what could not be written."""
+    overwrite, nifti = wishes.overwrite, nifti_of(target) if wishes.also_nifti else None
+    refuse_shared([volume, wishes.dicom_from, target, nifti, wishes.cycle_map, wishes.picture, wishes.page, json_file])
+    has_patient = volume.is_dir() or wishes.dicom_from is not None
+    if has_patient and is_series(target):
+        from mr2ct.dicom.ct_folder import check_folder
+
+        check_folder(target, overwrite=overwrite)
+    elif has_patient or suffix_of(volume):  # else reading it says what is wrong, and better
+        check_place(target, overwrite=overwrite)
+    for place in (nifti, wishes.cycle_map):
+        if place is not None:
+            check_place(place, overwrite=overwrite)
+    if json_file is not None:
+        refuse_existing(json_file, overwrite=overwrite)
+    if wishes.page is not None:
+        from mr2ct.page.page import check_page_place
+
+        check_page_place(wishes.page, overwrite=overwrite)
+    if wishes.picture is not None:
+        check_picture_place(wishes.picture, overwrite=overwrite)

@@ -10,8 +10,9 @@ from __future__ import annotations
 import functools
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 from threadpoolctl import ThreadpoolController
 
@@ -30,13 +31,23 @@ def in_slabs(work: Callable[[slice], None], count: int, operations: float = math
     cores = available_cores() if operations > SMALL else 1
     step = count if cores == 1 else max(1, math.ceil(count / (cores * SLABS_A_CORE)))
     slabs = [slice(start, min(start + step, count)) for start in range(0, count, step)]
-    with _linear_algebra().limit(limits=1, user_api="blas"):
+    with linear_algebra_on_one_core():
         if len(slabs) == 1:
             work(slabs[0])
             return
         with ThreadPoolExecutor(cores) as pool:
             for _ in pool.map(work, slabs):
                 pass
+
+
+@contextmanager
+def linear_algebra_on_one_core() -> Iterator[None]:
+    """Limit the whole process. Whoever has several threads that call in_slabs holds it around them all.
+
+    Else one thread's end would put back the limit that another has just begun with.
+    """
+    with _linear_algebra().limit(limits=1, user_api="blas"):
+        yield
 
 
 def available_cores() -> int:

@@ -165,7 +165,8 @@ def _read(source: Path, target: Path, model: Model, wishes: Wishes) -> _Read:
         if not verdicts[0].accepted and not wishes.force:
             raise RefusedError(
                 f"{source}: refused, the model {model.card.name} was trained on nothing like it: "
-                f"{'; '.join(verdicts[0].reasons)}; --force runs it all the same, outside validated use"
+                f"{'; '.join(verdicts[0].reasons)}; --force runs it all the same, outside validated use",
+                tuple(finding.name for finding in verdicts[0].findings if not finding.within),
             )
 
     prepared = prepare(

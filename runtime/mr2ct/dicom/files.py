@@ -7,6 +7,8 @@ them, are counted and not read: any file would then have to be taken for one.
 from __future__ import annotations
 
 import os
+import sys
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,15 +36,47 @@ def told(path: Path) -> str:
     return clean(str(path), 400)
 
 
+class _Quiet:
+    """Python's list of warnings is the process's: the first of several threads changes it, the last puts it back."""
+
+    def __init__(self) -> None:
+        self.lock, self.blocks = threading.Lock(), 0
+        self.warnings = warnings.catch_warnings()
+
+    def begin(self) -> None:
+        with self.lock:
+            if self.blocks == 0:
+                self.warnings = warnings.catch_warnings()
+                self.warnings.__enter__()
+                warnings.simplefilter("ignore")
+            self.blocks += 1
+
+    def end(self) -> None:
+        with self.lock:
+            self.blocks -= 1
+            if self.blocks == 0:
+                self.warnings.__exit__(None, None, None)
+
+
+_QUIET = _Quiet()
+
+
 @contextmanager
 def quiet() -> Iterator[None]:
-    """No warnings of pydicom's: what matters of them is an error here.
+    """No warnings of pydicom's: what matters of them is an error here. Holds for all threads of the process meanwhile.
 
-    Until Python 3.14 that holds for all threads of the process meanwhile.
+    Where Python keeps warnings by thread (sys.flags.context_aware_warnings, since 3.14), for this one alone.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    if getattr(sys.flags, "context_aware_warnings", False):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+        return
+    _QUIET.begin()
+    try:
         yield
+    finally:
+        _QUIET.end()
 
 
 def unreadable(error: OSError, folder: Path) -> VolumeError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import warnings
 import zlib
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from pydicom.sequence import Sequence
 from pydicom.uid import UID, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 from mr2ct.dicom import files, parsing
-from mr2ct.dicom.files import find_files
+from mr2ct.dicom.files import find_files, quiet
 from mr2ct.dicom.parsing import parse_file
 from mr2ct.dicom.reading import read_mr_series
 from mr2ct.errors import VolumeError
@@ -265,3 +266,13 @@ def test_a_header_of_endless_small_things_is_given_up(
     line = refusal(tmp_path)
     assert "hostile.dcm" in line
     assert "damaged DICOM header" in line
+
+
+def test_warnings_of_several_threads_are_put_back_when_the_last_is_done() -> None:
+    before, first, second = list(warnings.filters), quiet(), quiet()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    warnings.warn("of pydicom's", stacklevel=1)  # an error in these tests, if it were heard
+    second.__exit__(None, None, None)
+    assert list(warnings.filters) == before

@@ -1,0 +1,77 @@
+"""Many items in one process: while one volume is in the engine, the next is read and the one before is written."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+
+from mr2ct.choosing import Choice
+from mr2ct.errors import DeviceError
+from mr2ct.many.asked import Asked
+from mr2ct.many.item import make_item, started
+from mr2ct.many.listing import Item
+from mr2ct.many.manifest import Entry, Manifest
+from mr2ct.many.turns import StoppedError, Turn, Turns
+from mr2ct.model import Model
+from mr2ct.slabs import linear_algebra_on_one_core
+
+AT_ONCE = 3  # volumes: one in the engine, one that is read, one that is written; so many are in memory
+ENGINE_FAILURES = 3  # in a row: the engine is broken, not the volumes
+POLL_S = 0.5  # Ctrl-C ends no wait on Windows
+
+
+def make_all(
+    todo: Sequence[tuple[Item, bool]],
+    model: Model,
+    choice: Choice,
+    asked: Asked,
+    manifest: Manifest,
+    on_entry: Callable[[Entry], None],
+) -> str:
+    """Make items, each with whether what is at its target is ours, and append what became of them to the manifest.
+
+    on_entry: called in this thread with the last line of each.  Returns why it ended early, in words, "" where it did
+    not: a disk without room, an engine that fails again and again; items that had not begun then have no line.
+    Raises OutputError where the manifest cannot be written. Ctrl-C too lets what is being written be written, and its
+    line with it.
+    """
+    waiting, running = deque(todo), set[Future[Entry]]()
+    turns, early, engine_failures = Turns(choice), "", 0
+
+    def make(item: Item, ours: bool) -> Entry:
+        turn = Turn(turns, kept=asked.wishes.maps_back or asked.cycle_maps is not None)
+        try:
+            return make_item(item, model, turn.choice, asked, ours=ours, on_slices=turn.on_slices)
+        finally:
+            turn.end()
+
+    with linear_algebra_on_one_core(), ThreadPoolExecutor(AT_ONCE) as threads:
+        try:
+            while running or (waiting and not early):
+                while waiting and not early and len(running) < AT_ONCE:
+                    item, ours = waiting.popleft()
+                    begun = started(item, ours=ours)
+                    manifest.append(begun)
+                    running.add(threads.submit(make, item, begun.ours))
+                ended, running = wait(running, timeout=POLL_S, return_when=FIRST_COMPLETED)
+                for entry in _told(ended):
+                    manifest.append(entry)
+                    on_entry(entry)
+                    engine_failures = engine_failures + 1 if entry.exit_code == DeviceError.exit_code else 0
+                    if entry.stops:
+                        early = "there is no room to write, and the others would fail as well"
+                    elif engine_failures == ENGINE_FAILURES:
+                        early = f"the engine failed on {ENGINE_FAILURES} volumes in a row"
+                if early:
+                    turns.stop.set()
+        finally:
+            turns.stop.set()
+            for entry in _told(wait(running).done):
+                manifest.append(entry)
+    return early
+
+
+def _told(ended: set[Future[Entry]]) -> list[Entry]:
+    """What became of items, but for those that were stopped: their last line stays that they began."""
+    return [one.result() for one in ended if not isinstance(one.exception(), StoppedError)]
