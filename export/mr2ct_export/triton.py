@@ -10,6 +10,7 @@ https://docs.nvidia.com/deeplearning/triton-inference-server/user-guide/docs/use
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -84,8 +85,7 @@ def write_repository(model: Model, repository: Path, *, plan: Plan | None = None
     refuse_served(repository, served_names(model), overwrite=overwrite)
     try:
         repository.mkdir(parents=True, exist_ok=True)
-        # beside the models, for a rename does not leave its disk; a server that looks now finds no model in it
-        partial = Path(tempfile.mkdtemp(prefix=".mr2ct.", suffix=".partial", dir=repository))
+        partial = Path(tempfile.mkdtemp(prefix=".mr2ct.", suffix=".partial", dir=_beside(repository)))
     except OSError as error:
         raise OutputError(f"{repository}: cannot write there: {error.strerror}") from error
     try:
@@ -170,6 +170,15 @@ def _write(model: Model, precision: str, plan: Plan | None, partial: Path) -> Se
     (folder / WARMUP / WARMUP_SLICE).write_bytes(widest.astype("<f4").tobytes())
     (folder / CONFIG).write_text(HEADER + text_format.MessageToString(config), encoding="utf-8")
     return Served(config.name, folder, config.backend)
+
+
+def _beside(repository: Path) -> Path:
+    """Where to write first: not in the repository, whose every folder is a model to a server that starts or looks now.
+
+    In it nevertheless where it is a disk of its own, which a rename does not leave, or the folder above is not ours.
+    """
+    above = repository.resolve().parent
+    return above if os.access(above, os.W_OK) and above.stat().st_dev == repository.stat().st_dev else repository
 
 
 def _put_in_place(names: Sequence[str], partial: Path, repository: Path) -> None:

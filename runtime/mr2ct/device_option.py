@@ -24,6 +24,6 @@ class Device(click.ParamType):
             self.fail(f"{value!r} is not one of {', '.join(DEVICES)}, nor {EXAMPLE}.", param, ctx)
         return value
 
-    def get_metavar(self, *_: object) -> str:
-        """The choices, for --help; click gives the parameter, and from 8.2 on the context."""
+    def get_metavar(self, *_: object, **__: object) -> str:
+        """The choices, for --help, of any parameter and context."""
         return f"[{'|'.join((*DEVICES, EXAMPLE))}]"

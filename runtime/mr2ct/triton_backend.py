@@ -208,7 +208,7 @@ class TritonBackend:
     def _told(self, error: Any, what: str, seconds: float) -> DeviceError:
         code, said = error.code(), _line(error.details() or "")
         remedy = {
-            grpc.StatusCode.UNAVAILABLE: "is a Triton server running there, and is this its gRPC port (8001 by default)?",
+            grpc.StatusCode.UNAVAILABLE: "is a Triton server running there, and is this its port of gRPC (8001)?",
             grpc.StatusCode.DEADLINE_EXCEEDED: f"it had {seconds:g} s; is it overloaded, or behind a firewall?",
             grpc.StatusCode.UNIMPLEMENTED: "is this a Triton server?",
         }.get(code, "the server's log tells more")
