@@ -41,8 +41,9 @@ class Served:
 class TritonLike(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc]
     """A context manager: serves while the block runs.
 
-    seconds: an inference takes.  off: is added to every answer.  reason: why no model is ready, "" for all are.
-    batches: sizes of the requests that came; together: the most that were there at once.
+    seconds: an inference of several slices takes.  off: is added to every answer.  reason: why no model is ready, ""
+    for all are.  batches: sizes of the requests that came.  together: the most that were there at once.  cancelled:
+    whether one was called off.
     """
 
     def __init__(
@@ -107,7 +108,7 @@ class TritonLike(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
             self.batches.append(taken.shape[0])
         context.add_callback(lambda: None if context.is_active() else self.cancelled.set())
         try:
-            self._ending.wait(self.seconds)
+            self._ending.wait(self.seconds if taken.shape[0] > 1 else 0)
             batch = np.frombuffer(raw, "<f4").reshape(taken.shape)
             (answer,) = model.session.run([request.outputs[0].name], {taken.name: batch})
         finally:

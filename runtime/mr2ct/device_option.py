@@ -1,4 +1,4 @@
-"""The option --device: a device of this machine, or a Triton server."""
+"""The option --device of every command: a device of this machine, or a Triton server."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from mr2ct.choosing import DEVICES
 from mr2ct.triton_model import EXAMPLE, is_place, parse_place
 
 
-class Device(click.ParamType):
-    """One of mr2ct.choosing.DEVICES, or triton://HOST:PORT[/MODEL]; the value stays the text."""
+def _known(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    if is_place(value):
+        try:
+            parse_place(value)
+        except ValueError as error:
+            raise click.BadParameter(str(error)) from error
+    elif value not in DEVICES:
+        raise click.BadParameter(f"{value!r} is not one of {', '.join(DEVICES)}, nor {EXAMPLE}")
+    return value
 
-    name = "device"
 
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """The text itself, once it is seen to name a device."""
-        if is_place(value):
-            try:
-                parse_place(value)
-            except ValueError as error:
-                self.fail(str(error), param, ctx)
-        elif value not in DEVICES:
-            self.fail(f"{value!r} is not one of {', '.join(DEVICES)}, nor {EXAMPLE}.", param, ctx)
-        return value
-
-    def get_metavar(self, *_: object, **__: object) -> str:
-        """The choices, for --help, of any parameter and context."""
-        return f"[{'|'.join((*DEVICES, EXAMPLE))}]"
+device_option = click.option(
+    "--device",
+    metavar=f"[{'|'.join((*DEVICES, EXAMPLE))}]",
+    callback=_known,
+    default="auto",
+    show_default=True,
+    help="Where to run.",
+)

@@ -6,7 +6,8 @@ https://docs.nvidia.com/deeplearning/triton-inference-server/user-guide/docs/pro
 
 from __future__ import annotations
 
-import threading
+import math
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -29,6 +30,8 @@ PIECE = 8
 IN_FLIGHT = 4  # requests: one computes, one waits in the server to be next, one travels each way
 ANSWER_S = 10.0  # for what needs no computation
 INFER_S = 120.0  # for a piece, with those before it: the first one tunes kernels, and a CPU takes 0.3 s a slice
+HEARD_S = 5.0  # a server that starts again takes longer: it loads the models and warms them up
+NEVER = -math.inf
 SAID = 200  # characters of what the server says
 DTYPE = "<f4"  # raw contents are little-endian, in row-major order
 FP32, TYPE_FP32 = "FP32", 11  # as inference and as ModelConfig write it (model_config.proto, DataType)
@@ -36,21 +39,29 @@ OPTIONS = [
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_reconnect_backoff_ms", 5000),  # of 120 s: a node waits for a server that comes back
-    ("grpc.use_local_subchannel_pool", 1),  # a connection of its own, whose end is seen here
+    ("grpc.enable_retries", 0),  # what gets lost was lost: the server that answers next may be another
     ("grpc.enable_http_proxy", 0),  # an MR goes to the server that was named, to nobody between
 ]
 
 
 class TritonBackend:
-    """One graph of a model, served; see mr2ct.backend.Backend. A connection that is lost is made again.
+    """One graph of a model, served; see mr2ct.backend.Backend. A server that was gone and is back is taken again.
 
     made_of: sha256 of what the server says it runs, of the plan or of the graph.
     """
 
     def __init__(
-        self, model: Model, precision: str, place: Place, *, answer_s: float = ANSWER_S, infer_s: float = INFER_S
+        self,
+        model: Model,
+        precision: str,
+        place: Place,
+        *,
+        answer_s: float = ANSWER_S,
+        infer_s: float = INFER_S,
+        heard_s: float = HEARD_S,
     ) -> None:
-        """answer_s, infer_s: seconds that the server has for an answer, and for a piece of slices.
+        """answer_s, infer_s: seconds that the server has for an answer, and for a piece of slices.  heard_s: after so
+        many seconds without an answer it may be another server.
 
         Raises DeviceError when no server answers there, it cannot run the model now, or its model is of another folder;
         ModelError when it has no model of this graph.
@@ -63,7 +74,7 @@ class TritonBackend:
         self._folder, self._wanted = model.folder, parameters_of(model, precision)
         self._answer_s, self._infer_s = answer_s, infer_s
         self._prove: Callable[[], object] | None = None
-        self._lost, self._connected, self._renewing = threading.Event(), False, False
+        self._heard_s, self._heard_at, self._renewing = heard_s, NEVER, False
         self._channel: Any = None
         if place.tls:
             channel = grpc.secure_channel(place.address, grpc.ssl_channel_credentials(), OPTIONS)
@@ -71,7 +82,6 @@ class TritonBackend:
             channel = grpc.insecure_channel(place.address, OPTIONS)
         self._channel, self._stub = channel, service_pb2_grpc.GRPCInferenceServiceStub(channel)
         try:
-            channel.subscribe(self._see)
             server = self._ask("ServerMetadata", service_pb2.ServerMetadataRequest())
             self._version = self._loaded_version()
             config = self._refuse_other()
@@ -86,7 +96,7 @@ class TritonBackend:
         )
 
     def again(self, prove: Callable[[], object]) -> None:
-        """What is to be called before a run over a connection that was made anew: another machine may be behind it."""
+        """What is to be called before a run when the server may have been started again since, on another GPU say."""
         self._prove = prove
 
     def run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -97,7 +107,7 @@ class TritonBackend:
             raise DeviceError(f"slices of {batch.shape[1:]}; this model takes {self._shape}")
         if self._channel is None:
             raise DeviceError(f"{self.description}: closed already")
-        if self._lost.is_set() and not self._renewing:
+        if not self._renewing and time.monotonic() - self._heard_at > self._heard_s:
             self._renew()
         self._refuse_other()  # a server loads other models while it runs
         answer = np.empty(batch.shape, np.float32)
@@ -115,35 +125,23 @@ class TritonBackend:
         finally:
             for _, call in pending:
                 call.cancel()
-        if self._lost.is_set():
-            raise DeviceError(f"{self.place}: the connection was lost while it ran; run it again")
         return answer
 
     def close(self) -> None:
         """See mr2ct.backend.Backend.close."""
         channel, self._channel = self._channel, None
         if channel is not None:
-            channel.unsubscribe(self._see)
             channel.close()
-
-    def _see(self, state: Any) -> None:
-        """gRPC tells from a thread of its own how the connection is."""
-        if state is grpc.ChannelConnectivity.READY:
-            self._connected = True
-        elif self._connected:
-            self._connected = False
-            self._lost.set()
 
     def _renew(self) -> None:
         """Have what answers now proved, as it was at the start."""
-        self._lost.clear()
         self._renewing = True
         try:
             self._version = self._loaded_version()
             if self._prove is not None:
                 self._prove()
         except BaseException:
-            self._lost.set()
+            self._heard_at = NEVER
             raise
         finally:
             self._renewing = False
@@ -163,14 +161,16 @@ class TritonBackend:
         wanted, raw = answer[which], response.raw_output_contents
         seen = [(output.name, output.datatype, tuple(output.shape)) for output in response.outputs]
         if seen != [(self._ends[1], FP32, wanted.shape)] or [len(part) for part in raw] != [wanted.nbytes]:
-            raise DeviceError(f"{self.place}: {self.name} answered {_line(str(seen))} to slices of {wanted.shape}")
+            told = f"{_line(str(seen))} in {sum(map(len, raw))} bytes"
+            raise DeviceError(f"{self.place}: {self.name} answered {told} to slices of {wanted.shape}")
         answer[which] = np.frombuffer(raw[0], DTYPE).reshape(wanted.shape)
+        self._heard_at = time.monotonic()
 
     def _loaded_version(self) -> str:
         """The latest version of the model that is loaded. Raises ModelError where there is none, DeviceError."""
         index = self._ask("RepositoryIndex", service_pb2.RepositoryIndexRequest()).models
         ours = [entry for entry in index if entry.name == self.name]
-        ready = [entry.version for entry in ours if entry.state == "READY"]
+        ready: list[str] = [entry.version for entry in ours if entry.state == "READY"]
         if not ours:
             others = ", ".join(sorted({_line(entry.name) for entry in index})) or "none"
             raise ModelError(f"{self.place}: no model {self.name} there, but {others}; mr2ct-export --triton writes it")
@@ -201,11 +201,14 @@ class TritonBackend:
 
     def _ask(self, what: str, request: Any) -> Any:
         try:
-            return getattr(self._stub, what)(request, timeout=self._answer_s)
+            answer = getattr(self._stub, what)(request, timeout=self._answer_s)
         except grpc.RpcError as error:
             raise self._told(error, f"no answer to {what}", self._answer_s) from error
+        self._heard_at = time.monotonic()
+        return answer
 
     def _told(self, error: Any, what: str, seconds: float) -> DeviceError:
+        self._heard_at = NEVER
         code, said = error.code(), _line(error.details() or "")
         remedy = {
             grpc.StatusCode.UNAVAILABLE: "is a Triton server running there, and is this its port of gRPC (8001)?",

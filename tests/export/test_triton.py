@@ -17,7 +17,7 @@ from mr2ct.errors import OutputError
 from mr2ct.model import UNTRAINED, Model, open_model
 from mr2ct.onnxruntime_backend import OnnxruntimeBackend
 from mr2ct_export.cli import main
-from mr2ct_export.folder import Exported
+from mr2ct_training.checkpoint import Checkpoint, save_checkpoint
 from small_models import certificate, halving_model, identity_graph, write_model
 
 pytest.importorskip("tritonclient.grpc", reason="needs tritonclient: pip install 'mr2ct[triton]'")
@@ -220,21 +220,19 @@ def test_the_command_serves_a_folder_as_it_is(both: Model, tmp_path: Path) -> No
     assert run(both.folder, "--triton", tmp_path / "repository", "--overwrite").exit_code == 0
 
 
-def test_the_command_serves_what_it_just_made(
-    trained_file: Path, trained_export: Exported, trained_folder: Path, tmp_path: Path
-) -> None:
-    repository = tmp_path / "repository"
-    done = run(trained_file, "--out", tmp_path / "model", "--fp16", "--triton", repository)
+def test_the_command_serves_what_it_just_made(small: Checkpoint, tmp_path: Path) -> None:
+    checkpoint, repository = tmp_path / "small.pt", tmp_path / "repository"
+    save_checkpoint(small, checkpoint)
+    done = run(checkpoint, "--out", tmp_path / "model", "--triton", repository)
     assert done.exit_code == 0, done.output
-    names = [f"{trained_export.card.name}-{precision}" for precision in ("fp32", "fp16")]
-    assert sorted(os.listdir(repository)) == sorted(names)
-    for name in names:
-        served = (repository / name / "1" / "model.onnx").read_bytes()
-        assert served == (tmp_path / "model" / f"mr_to_ct.{name[-4:]}.onnx").read_bytes()
-    refused = run(trained_file, "--out", tmp_path / "other", "--triton", repository)
+    (served,) = repository.iterdir()
+    card = open_model(tmp_path / "model").card
+    assert served.name == f"{card.name}-fp32"
+    assert (served / "1" / "model.onnx").read_bytes() == (tmp_path / "model" / FP32).read_bytes()
+    refused = run(checkpoint, "--out", tmp_path / "other", "--triton", repository)
     assert refused.exit_code == 1
+    assert refused.stderr == f"mr2ct-export: {served}: exists already; --overwrite replaces it\n"
     assert not (tmp_path / "other").exists()  # told before anything was exported
-    assert trained_folder.is_dir()
 
 
 @pytest.mark.parametrize(
@@ -254,7 +252,7 @@ def test_options_that_do_not_go_with_a_folder_are_refused(options: list[str], to
     assert told in done.stderr
 
 
-def test_a_checkpoint_still_needs_out(trained_file: Path, tmp_path: Path) -> None:
-    done = run(trained_file, "--triton", tmp_path / "repository")
+def test_a_checkpoint_still_needs_out(tmp_path: Path) -> None:
+    done = run(tmp_path / "brain.pt", "--triton", tmp_path / "repository")
     assert done.exit_code == 2
     assert "Missing option '--out'." in done.stderr

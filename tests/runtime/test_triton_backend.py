@@ -240,8 +240,23 @@ def test_a_server_that_comes_back_is_proved_again(model: Model, repository: Path
         with TritonLike(repository, server.port) as again:
             wait_until_it_answers(choice.backend)
             assert again.batches == [1] * (PROVED + 1)
+        with pytest.raises(DeviceError, match="no answer to"):
+            choice.backend.run(slices(1))
         with TritonLike(repository, server.port, off=0.001), pytest.raises(ModelError, match="not equal to PyTorch"):
             wait_until_it_answers(choice.backend)
+
+
+def test_a_server_that_was_not_heard_for_long_is_proved_again(model: Model, repository: Path) -> None:
+    with TritonLike(repository) as server:
+        backend, proofs = opened(model, server, heard_s=0.2), list[int]()
+        backend.again(lambda: proofs.append(1))
+        for _ in range(3):
+            backend.run(slices(1))
+        assert proofs == []
+        time.sleep(0.3)
+        backend.run(slices(1))
+        assert proofs == [1]
+        backend.close()
 
 
 def wait_until_it_answers(backend: Backend, patience_s: float = 20.0) -> None:
@@ -276,7 +291,7 @@ def test_a_server_that_dies_in_the_middle_ends_the_run_in_one_line(
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
             assert running.stderr is not None
             assert "proving" in running.stderr.readline()
-            time.sleep(1.5)  # 2 slices of proof, and some of 21 pieces
+            time.sleep(1.5)  # some of 21 pieces
             server.kill()
             _, said = running.communicate(timeout=30)
     assert running.returncode == 5
@@ -300,12 +315,11 @@ def test_ctrl_c_ends_a_run_at_once_and_calls_off_what_travels(
     model: Model, repository: Path, mr_file: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "ct.nii.gz"
-    with TritonLike(repository) as server:
+    with TritonLike(repository, seconds=20.0) as server:
         command = [*COMMAND, str(mr_file), "-o", str(out), "--model", str(model.folder), "--device", server.url]
         with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as running:
             assert running.stderr is not None
             assert "proving" in running.stderr.readline()
-            server.seconds = 20.0
             while not server.batches or server.batches[-1] == 1:
                 time.sleep(0.05)
             running.send_signal(signal.SIGINT)

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from mr2ct.choosing import DEVICES, choose_backend
-from mr2ct.device_option import Device
+from mr2ct.device_option import device_option
 from mr2ct.errors import DeviceError
 from mr2ct.model import CARD, Model
 from mr2ct.triton_model import Place, parameters_of, parse_place, repository_name, served_name
@@ -50,7 +50,7 @@ def test_what_is_no_place_is_refused_in_one_line(text: str, identity_model: Mode
 
 def test_the_option_takes_every_device_and_every_place() -> None:
     @click.command()
-    @click.option("--device", type=Device(), default="auto", show_default=True)
+    @device_option
     def told(device: str) -> None:
         click.echo(device)
 
@@ -60,7 +60,7 @@ def test_the_option_takes_every_device_and_every_place() -> None:
     assert runner.invoke(told, []).stdout == "auto\n"
     wrong = runner.invoke(told, ["--device", "gpu"])
     assert wrong.exit_code == 2
-    assert f"'gpu' is not one of {', '.join(DEVICES)}, nor triton://HOST:PORT." in wrong.stderr
+    assert f"'gpu' is not one of {', '.join(DEVICES)}, nor triton://HOST:PORT" in wrong.stderr
     assert "triton://gpu1' is not triton://HOST:PORT" in runner.invoke(told, ["--device", "triton://gpu1"]).stderr
     assert f"[{'|'.join(DEVICES)}|triton://HOST:PORT]" in runner.invoke(told, ["--help"], terminal_width=200).stdout
 
