@@ -140,7 +140,9 @@ def main(
     folder = checkpoint if checkpoint is not None and checkpoint.is_dir() else None
     as_it_is = folder is not None and not gate
     if as_it_is and repository is None:
-        raise click.UsageError(f"{folder} is a model folder: give --gate MR.nii.gz or --triton REPO, or a CHECKPOINT")
+        raise click.UsageError(
+            f"{folder} is a model folder: give --gate MR.nii.gz for another gate, --triton REPO, or a CHECKPOINT"
+        )
     engine = repository is not None and tensorrt  # of which --fp16 says which graph it is of
     if folder is not None and (int8 or half_weights or reference or about or ((fp16 or tensorrt) and not engine)):
         raise click.UsageError(f"{folder} is a model folder: with --gate or --triton nothing else of it changes")
@@ -198,7 +200,8 @@ def main(
         click.echo(f"mr2ct-export: {error}", err=True)
         sys.exit(1)
     except KeyboardInterrupt:
-        click.echo("mr2ct-export: stopped; the model folder is whole, what came after was not kept", err=True)
+        left = "the engine was not kept" if repository is None else "the Triton repository is as it was"
+        click.echo(f"mr2ct-export: stopped; the model folder is whole, {left}", err=True)
         sys.exit(130)
     sys.exit(1 if refused else 0)
 

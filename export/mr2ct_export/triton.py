@@ -32,7 +32,8 @@ except (ImportError, RuntimeError) as error:  # RuntimeError: tritonclient witho
 # Slices that Triton may put together; several requests of 8, see mr2ct.triton_backend. Not the card's 183: a GPU would
 # need memory for all of them at once, and an engine of TensorRT is tuned for 16.
 MAX_BATCH, PREFERRED = 16, (8, 16)
-QUEUE_DELAY_US = 1000  # that a request waits for others to join it, where 8 slices take some 20 ms or more
+# That a request waits for others to join it; 8 slices take 70 ms with onnxruntime on an H100 (README).
+QUEUE_DELAY_US = 1000
 WARM_UPS = (1, 8, 16)  # batch sizes that kernels are chosen for before the first patient
 CONFIG, WARMUP, WARMUP_SLICE = "config.pbtxt", "warmup", "reference_mr"
 ONNX, PLAN = "model.onnx", "model.plan"
