@@ -21,7 +21,7 @@ from typing import Any
 import mr2ct.cli
 from mr2ct.card import Certificate
 from mr2ct.certificate import certify
-from mr2ct.choosing import Choice, choose_backend
+from mr2ct.choosing import DEVICES, Choice, choose_backend
 from mr2ct.errors import DeviceError, ModelError
 from mr2ct.model import Model, open_model
 from mr2ct.opening import file_of
@@ -115,7 +115,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--model", type=Path, help="model folder; default: the one that comes with mr2ct")
     parser.add_argument("--head", type=Path, required=True, help="an MR")
     parser.add_argument("--out", type=Path, required=True, help="the CT to write; replaced if it exists")
-    parser.add_argument("--device", choices=mr2ct.cli.DEVICES, required=True)
+    parser.add_argument("--device", choices=DEVICES, required=True)
     parser.add_argument("--precision", choices=mr2ct.cli.PRECISIONS, required=True)
     parser.add_argument("--started", type=float, required=True, help="seconds since 1970 when the process was started")
     parser.add_argument("--all-slices", action="store_true", help="slices of air go through the engine, too")

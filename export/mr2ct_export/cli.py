@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from mr2ct.card import Card
 from mr2ct_export.engines import build_engine, check_engine, clear_engines, list_engines
-
-if TYPE_CHECKING:
-    from mr2ct.cycle_card import CycleFacts
+from mr2ct_export.repository import refuse_name, refuse_repository, serve_folder
+from mr2ct_export.telling import gate_line, tell_cycle
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("checkpoint", required=False, type=click.Path(path_type=Path))
 @click.option("--untrained", is_flag=True, help="Export a freshly initialised generator, for geometry and speed only.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="The model folder to write.")
+@click.option("--out", type=click.Path(path_type=Path), help="The model folder to write.")
 @click.option("--fp16", is_flag=True, help="Also write the half-precision graph, for GPUs.")
 @click.option("--int8", is_flag=True, help="Also write the graph in eight bits, for CPUs; needs --calibration.")
 @click.option(
@@ -70,7 +67,14 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     help="A JSON file with name, version, description, authors and data_source for the card, or some of them.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace the model folder if it exists.")
+@click.option(
+    "--triton",
+    "repository",
+    type=click.Path(path_type=Path),
+    metavar="REPO",
+    help="Also write the graphs as models of a Triton repository, for mr2ct-run --device triton://HOST:PORT.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace the model folder, and its models in REPO, if they exist.")
 @click.option("--tensorrt-rtx", is_flag=True, help="Also build an engine for RTX GPUs; needs no GPU here.")
 @click.option("--tensorrt", is_flag=True, help="Also build an engine for this machine's NVIDIA GPU.")
 @click.option(
@@ -93,7 +97,7 @@ if TYPE_CHECKING:
 def main(
     checkpoint: Path | None,
     untrained: bool,
-    out: Path,
+    out: Path | None,
     fp16: bool,
     int8: bool,
     calibration: tuple[Path, ...],
@@ -104,6 +108,7 @@ def main(
     width: int,
     seed: int,
     about: Path | None,
+    repository: Path | None,
     overwrite: bool,
     tensorrt_rtx: bool,
     tensorrt: bool,
@@ -113,7 +118,8 @@ def main(
     Every graph is run over the reference slices and compared with PyTorch fp32 in HU. One that is outside its budget is
     not written, and the exit code is 1.
 
-    CHECKPOINT may be a model folder, with --gate alone: --out gets the same model with these limits.
+    CHECKPOINT may be a model folder, with --gate: --out gets the same model with these limits; or with --triton alone:
+    REPO gets its graphs as they are. With --tensorrt Triton gets the engine in the place of its graph.
 
     The int8 graph holds as many convolutions in eight bits as slices held out allow; the card tells which, and the
     error of each.
@@ -129,11 +135,19 @@ def main(
         raise click.UsageError("--untrained needs --reference MR.nii.gz, an MR of a head to prove the graphs on")
     if int8 is not bool(calibration):
         raise click.UsageError("--int8 and --calibration MR.nii.gz go together: give both, or none")
+    if tensorrt_rtx and repository is not None:
+        raise click.UsageError("Triton runs no engine of TensorRT-RTX: --triton with --tensorrt, or with neither")
     folder = checkpoint if checkpoint is not None and checkpoint.is_dir() else None
-    if folder is not None and not gate:
-        raise click.UsageError(f"{folder} is a model folder: give --gate MR.nii.gz for another gate, or a CHECKPOINT")
-    if folder is not None and (fp16 or int8 or half_weights or reference or about or tensorrt_rtx or tensorrt):
-        raise click.UsageError(f"{folder} is a model folder: with --gate nothing else of it changes")
+    as_it_is = folder is not None and not gate
+    if as_it_is and repository is None:
+        raise click.UsageError(
+            f"{folder} is a model folder: give --gate MR.nii.gz for another gate, --triton REPO, or a CHECKPOINT"
+        )
+    engine = repository is not None and tensorrt  # of which --fp16 says which graph it is of
+    if folder is not None and (int8 or half_weights or reference or about or ((fp16 or tensorrt) and not engine)):
+        raise click.UsageError(f"{folder} is a model folder: with --gate or --triton nothing else of it changes")
+    if as_it_is is not (out is None):
+        raise click.UsageError("Missing option '--out'." if out is None else f"{folder} stays as it is, without --out")
     from mr2ct.errors import Mr2ctError
 
     try:
@@ -142,27 +156,32 @@ def main(
     except ImportError as error:
         click.echo(f"mr2ct-export: needs {error.name}: pip install 'mr2ct[cpu,export]'", err=True)
         sys.exit(1)
+    precision = "fp16" if fp16 else "fp32"
     flavour = "tensorrt-rtx" if tensorrt_rtx else "tensorrt" if tensorrt else None
     try:
-        if folder is not None:
-            _regate(folder, gate, out, overwrite)
-            return
         if flavour is not None:
             check_engine(flavour)  # what is missing is told before minutes of work
-        refused = _export(
-            checkpoint,
-            out,
-            fp16,
-            calibration,
-            half_weights,
-            cycle_check,
-            reference,
-            gate,
-            width,
-            seed,
-            about,
-            overwrite,
-        )
+        if repository is not None:
+            refuse_repository(repository, folder, overwrite=overwrite)
+        refused: tuple[str, ...] = ()
+        if folder is not None and out is not None:
+            _regate(folder, gate, out, overwrite)
+        elif out is not None:
+            refused = _export(
+                checkpoint,
+                out,
+                fp16,
+                calibration,
+                half_weights,
+                cycle_check,
+                reference,
+                gate,
+                width,
+                seed,
+                about,
+                repository,
+                overwrite,
+            )
     except (Mr2ctError, CheckpointError, ExportError) as error:
         click.echo(f"mr2ct-export: {error}", err=True)
         sys.exit(1)
@@ -172,13 +191,17 @@ def main(
     for line in refused:
         click.echo(f"mr2ct-export: {line}", err=True)
     try:
-        if flavour is not None:
-            build_engine(flavour, out, "fp16" if fp16 else "fp32")
+        if flavour is not None and out is not None:
+            build_engine(flavour, out, precision)
+        whole = folder if out is None else out
+        if repository is not None and whole is not None:
+            serve_folder(whole, repository, engine_of=precision if flavour else None, overwrite=overwrite)
     except Mr2ctError as error:
         click.echo(f"mr2ct-export: {error}", err=True)
         sys.exit(1)
     except KeyboardInterrupt:
-        click.echo("mr2ct-export: stopped; the model folder is whole, the engine was not kept", err=True)
+        left = "the engine was not kept" if repository is None else "the Triton repository is as it was"
+        click.echo(f"mr2ct-export: stopped; the model folder is whole, {left}", err=True)
         sys.exit(130)
     sys.exit(1 if refused else 0)
 
@@ -195,6 +218,7 @@ def _export(
     width: int,
     seed: int,
     about: Path | None,
+    repository: Path | None,
     overwrite: bool,
 ) -> tuple[str, ...]:
     from dataclasses import replace
@@ -202,7 +226,7 @@ def _export(
     from mr2ct.reading import read_volume
     from mr2ct_export.about import read_about
     from mr2ct_export.calibration import calibration_from_volumes
-    from mr2ct_export.folder import export, refuse_existing
+    from mr2ct_export.folder import card_name, export, refuse_existing
     from mr2ct_export.gate import measured_mrs
     from mr2ct_export.half_weights import rounded
     from mr2ct_export.reference import answered, reference_from_volumes
@@ -214,6 +238,8 @@ def _export(
     source = rounded(source) if half_weights else source
     if about is not None:
         source = replace(source, about={**source.about, **read_about(about)})
+    if repository is not None:
+        refuse_name(repository, card_name(source), overwrite=overwrite)
     if gate:
         source = replace(source, measured=measured_mrs(gate))
     if references:
@@ -250,23 +276,11 @@ def _export(
         q = card.quantisation
         click.echo(f"  in int8: {len(q.int8)} of the {len(q.alone)} convolutions that could be, by {q.engine}")
     if card.cycle is not None:
-        _tell_cycle(card.cycle, card)
+        tell_cycle(card.cycle, card)
     if card.trained or card.gate is not None:
-        click.echo(_gate_line(card))
+        click.echo(gate_line(card))
     click.echo(f"model folder: {out}")
     return exported.refused
-
-
-def _tell_cycle(facts: CycleFacts, card: Card) -> None:
-    for c in facts.certificates:
-        click.echo(
-            f"  {c.file}  {card.files[c.file].bytes / 1e6:.1f} MB  against PyTorch fp32 over {c.voxels:,} head voxels "
-            f"of {c.slices} slices: mean {c.mean_percent:.2g}, max {c.max_percent:.2g} % of the MR window"
-        )
-    click.echo(
-        f"  cycle check: {facts.mean_percent:.1f} +- {facts.sd_percent:.1f} % of the MR range over {facts.slices} "
-        f"slices; it will warn above {facts.limit_percent:.1f} %"
-    )
 
 
 def _regate(folder: Path, gate: tuple[Path, ...], out: Path, overwrite: bool) -> None:
@@ -274,11 +288,5 @@ def _regate(folder: Path, gate: tuple[Path, ...], out: Path, overwrite: bool) ->
     from mr2ct_export.regated import with_gate
 
     refuse_existing(out, overwrite=overwrite)
-    click.echo(_gate_line(with_gate(folder, gate, out, overwrite=overwrite)))
+    click.echo(gate_line(with_gate(folder, gate, out, overwrite=overwrite)))
     click.echo(f"model folder: {out}")
-
-
-def _gate_line(card: Card) -> str:
-    if card.gate is None:
-        return "  no gate: the training set was not measured; --gate MR.nii.gz gives limits"
-    return f"  gate: {card.gate.rule}"

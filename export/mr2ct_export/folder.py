@@ -95,12 +95,20 @@ def export(
     return Exported(card, tuple(refused))
 
 
+def card_name(checkpoint: Checkpoint) -> str:
+    """The name that the card of a checkpoint gets."""
+    name: str = checkpoint.about.get(
+        "name", "generator" if checkpoint.training.get("state") == "trained" else "untrained"
+    )
+    return name
+
+
 def _first_card(checkpoint: Checkpoint) -> Card:
     """The card before any file is in the folder."""
     about, trained = checkpoint.about, checkpoint.training.get("state") == "trained"
     network = checkpoint.mr_to_ct
     return Card(
-        name=about.get("name", "generator" if trained else "untrained"),
+        name=card_name(checkpoint),
         version=about.get("version", "0"),
         description=about.get("description", "" if trained else UNTRAINED),
         authors=about.get("authors", ""),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -13,6 +14,7 @@ from mr2ct.gpu import first_gpu
 from mr2ct.machine_certificate import certify_here
 from mr2ct.model import Model
 from mr2ct.opening import Say, file_of, open_device
+from mr2ct.triton_model import is_place
 
 # What a device can compute in, fastest first (benchmarks/results). CPUs convolve fp16 in fp32: there it is only slower.
 RUNS = {
@@ -23,6 +25,7 @@ RUNS = {
     "openvino": ("int8", "bf16", "fp32"),
     "cpu": ("fp32", "fp16", "int8"),
 }
+SERVED = ("fp16", "fp32", "int8")  # on a Triton server, which has a GPU or should
 DEVICES = ("auto", *sorted(RUNS))
 PRECISIONS = ("auto", "fp32", "fp16", "bf16", "int8")
 # How far from PyTorch fp32 the budgets of mr2ct.certificate let a run be: max 0.1 HU; mean 1, p99.9 20 HU; the same, on
@@ -52,7 +55,7 @@ class Choice:
     precision: str
     why: str
     certificate: Certificate | None
-    device: str = "cpu"  # of DEVICES, the one that was taken
+    device: str = "cpu"  # of DEVICES, the one that was taken, or a Triton server
     made_of: str = ""  # sha256 of what runs: of the plan, or of the graph and what was done to it
 
     def __enter__(self) -> Self:
@@ -76,15 +79,16 @@ def choose_backend(
 ) -> Choice:
     """Open the engine that was asked for, or for "auto" the fastest certified one that is here.
 
-    device: one of DEVICES. precision: one of PRECISIONS. quality: of QUALITIES, what "auto" may take of precisions; a
-    named precision is taken as it is. uncertified: also take a graph without a passing certificate. threads: cores for
-    an engine on the CPU, None for all. say: is told in a line what takes long, such as the build of an engine.
+    device: one of DEVICES, or triton://HOST:PORT[/MODEL], a Triton server. precision: one of PRECISIONS. quality: of
+    QUALITIES, what "auto" may take of precisions; a named precision is taken as it is. uncertified: also take a graph
+    without a passing certificate. threads: cores for an engine on the CPU, None for all. say: is told in a line what
+    takes long, such as the build of an engine.
     Raises DeviceError when a named device is not here (no other one is taken instead) or does not compute in the
     precision, ModelError when the model has no certified graph of the precision or the engine is outside its budget on
     this machine, OutputError when an engine that is built cannot be kept.
     """
     for kind, given, known in (("device", device, DEVICES), ("quality", quality, tuple(QUALITIES))):
-        if given not in known:
+        if given not in known and not (kind == "device" and is_place(given)):
             raise DeviceError(f"{kind} {given!r} is not known; known: {', '.join(known)}")
     if precision not in PRECISIONS:
         raise ModelError(f"precision {precision!r} is not known; known: {', '.join(PRECISIONS)}")
@@ -121,8 +125,8 @@ def _first_that_runs(
             return _proved(model, device, precision, why, uncertified, threads, say)
         except (DeviceError, ModelError) as error:  # the CPU has no bfloat16, or here it is outside its budget
             errors.append(error)
-            if device in ON_GPU and isinstance(error, DeviceError):
-                break  # no precision helps where there is no GPU, or no room on it
+            if (device in ON_GPU or is_place(device)) and isinstance(error, DeviceError):
+                break  # no precision helps where there is no GPU or server, or no room on it
     raise errors[0]
 
 
@@ -138,7 +142,8 @@ def _proved(
     try:
         certificate = model.card.certificate(file)
         if opened.hardware:
-            certificate = certify_here(
+            prove = partial(
+                certify_here,
                 backend,
                 model,
                 file=file,
@@ -146,7 +151,11 @@ def _proved(
                 made_of=opened.made_of,
                 hardware=opened.hardware,
                 say=say,
+                keep=opened.again is None,
             )
+            certificate = prove()
+            if opened.again is not None:
+                opened.again(prove)
     except BaseException:
         backend.close()
         raise
@@ -158,9 +167,10 @@ def certified(model: Model, device: str, wanted: tuple[str, ...], uncertified: b
 
     Raises DeviceError where the device computes in none of them, ModelError where the model has no certified graph.
     """
-    able = [precision for precision in RUNS[device] if precision in wanted]
+    runs = SERVED if is_place(device) else RUNS[device]
+    able = [precision for precision in runs if precision in wanted]
     if not able:
-        raise DeviceError(f"{device} does not compute in {' or '.join(wanted)}; it does in {', '.join(RUNS[device])}")
+        raise DeviceError(f"{device} does not compute in {' or '.join(wanted)}; it does in {', '.join(runs)}")
     there = [precision for precision in able if file_of(precision, model.way) in model.card.files]
     if not there:
         raise ModelError(

@@ -16,7 +16,8 @@ from typing import Any
 
 import click
 
-from mr2ct.choosing import DEVICES, PRECISIONS, QUALITIES, Choice, choose_backend
+from mr2ct.choosing import PRECISIONS, QUALITIES, Choice, choose_backend
+from mr2ct.device_option import device_option
 from mr2ct.errors import Mr2ctError
 from mr2ct.many.listing import is_many
 from mr2ct.model import DEFAULT, Model, installed_models, open_model
@@ -66,7 +67,7 @@ FILE = click.Path(path_type=Path)
     callback=lambda context, _, asked: _list_models(context) if asked else None,
     help="List the models that come with mr2ct, and stop.",
 )
-@click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True, help="Where to run.")
+@device_option
 @click.option(
     "--precision", type=click.Choice(PRECISIONS), default="auto", show_default=True, help="Which graph to run."
 )

@@ -59,11 +59,13 @@ def certify_here(
     hardware: str,
     say: Callable[[str], None],
     folder: Path | None = None,
+    keep: bool = True,
 ) -> Certificate:
     """The certificate of an engine on this machine: the kept one, or one that is measured now and kept.
 
     file: the graph it came from.  made_of, hardware: see Proved.  say: is told in a line what takes time, and when the
-    certificate cannot be kept.  folder: of the cache, None for the user's.
+    certificate cannot be kept.  folder: of the cache, None for the user's.  keep: False measures it in any case, for an
+    engine whose hardware is not known here.
     Raises ModelError, with the errors in HU, when the engine is outside the budget of its precision; that is kept too,
     for nothing but another engine, driver or processor would mend it. Raises DeviceError when the engine fails.
     """
@@ -77,7 +79,7 @@ def certify_here(
 
     say_it = f"proving {backend.description} equal to PyTorch here, over the model's reference slices"
     certificate = kept_or_measured(
-        proved, measure, Certificate, lambda kept: kept.budget_hu == BUDGETS_HU[precision], say_it, say, folder
+        proved, measure, Certificate, lambda kept: kept.budget_hu == BUDGETS_HU[precision], say_it, say, folder, keep
     )
     if not certificate.passed:
         raise ModelError(f"{backend.description}: {outside_budget(certificate)}; --uncertified runs it all the same")
@@ -92,17 +94,20 @@ def kept_or_measured(
     say_it: str,
     say: Callable[[str], None],
     folder: Path | None = None,
+    keep: bool = True,
 ) -> Proof:
     """A certificate of this machine, passed or not: the kept one, or what measure returns, which is kept.
 
     kind: of the certificate.  in_force: whether a kept one was held to today's budgets.  say_it: the line to say before
-    anything is measured.  say, folder: see certify_here.
+    anything is measured.  say, folder, keep: see certify_here.
     """
     kept_at = (cache_folder() if folder is None else folder) / proved.file_name
-    certificate = _read(kept_at, proved, kind, in_force)
+    certificate = _read(kept_at, proved, kind, in_force) if keep else None
     if certificate is None:
         say(say_it)
         certificate = measure()
+        if not keep:
+            return certificate
         try:
             _keep(kept_at, proved, certificate)
         except OutputError as error:

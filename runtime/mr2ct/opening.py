@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from mr2ct.backend import Backend
 from mr2ct.cpu import this_cpu
-from mr2ct.errors import ModelError
+from mr2ct.errors import DeviceError, ModelError
 from mr2ct.gpu import first_gpu
 from mr2ct.model import Model, Way, graph_file
 from mr2ct.slabs import allowed_threads
+from mr2ct.triton_model import is_place, parse_place
 
 Say = Callable[[str], None]
 
@@ -20,13 +21,16 @@ class Opened:
     """A backend that is ready, and what proves it.
 
     file: of the graph it came from.  made_of: sha256 of what runs, of the plan or of the graph.  hardware: what the
-    backend has to be proved on, see mr2ct.machine_certificate; "" where the model's card speaks for it.
+    backend has to be proved on, see mr2ct.machine_certificate; "" where the model's card speaks for it.  again: of a
+    backend behind which the hardware may change: it is given what proves it, to call it then; its certificate is not
+    kept, since nobody here can know that the hardware is the same.
     """
 
     backend: Backend
     file: str
     made_of: str
     hardware: str
+    again: Callable[[Callable[[], object]], None] | None = None
 
 
 def file_of(precision: str, way: Way = "mr_to_ct") -> str:
@@ -35,10 +39,14 @@ def file_of(precision: str, way: Way = "mr_to_ct") -> str:
 
 
 def open_device(model: Model, device: str, precision: str, threads: int | None, say: Say) -> Opened:
-    """Open a device of mr2ct.choosing with a precision it can have. Raises DeviceError, ModelError, OutputError."""
+    """Open a device of mr2ct.choosing, or a Triton server, with a precision it can have.
+
+    Raises DeviceError, ModelError, OutputError.
+    """
     if file_of(precision, model.way) not in model.card.files:
         raise ModelError(f"{model.folder}: no {file_of(precision, model.way)}")
-    return _OPENERS[device](model, device, precision, threads, say)
+    opener = _triton if is_place(device) else _OPENERS[device]
+    return opener(model, device, precision, threads, say)
 
 
 def _onnxruntime(model: Model, device: str, precision: str, threads: int | None, say: Say) -> Opened:
@@ -76,6 +84,18 @@ def _tensorrt(model: Model, device: str, precision: str, _: int | None, say: Say
     kernels = None if flavour.builds_on_gpu else KeptKernels(engine.key, gpu)
     backend = TensorrtBackend(model, flavour, plan, gpu, say, kernels=kernels)
     return Opened(backend, file_of(precision, model.way), engine.about["plan"]["sha256"], str(gpu))
+
+
+def _triton(model: Model, device: str, precision: str, _threads: int | None, _say: Say) -> Opened:
+    from mr2ct.triton_backend import TritonBackend
+
+    try:
+        place = parse_place(device)
+    except ValueError as error:
+        raise DeviceError(str(error)) from error
+    backend = TritonBackend(model, precision, place)
+    hardware = f"{backend.description} at {place}"
+    return Opened(backend, file_of(precision, model.way), backend.made_of, hardware, backend.again)
 
 
 _OPENERS: dict[str, Callable[[Model, str, str, int | None, Say], Opened]] = {

@@ -108,6 +108,7 @@ def _certify_here(back: Model, opened: Opened, precision: str, say: Say) -> Cycl
         lambda kept: kept.budget_percent == BUDGETS_PERCENT[precision],
         f"proving {backend.description} equal to PyTorch on the way back too, over the model's reference slices",
         say,
+        keep=opened.again is None,
     )
     if not certificate.passed:
         raise ModelError(f"{backend.description}: {outside_budget(certificate)}; --uncertified runs it all the same")

@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from mr2ct.choosing import DEVICES, PRECISIONS, QUALITIES
+from mr2ct.choosing import PRECISIONS, QUALITIES
+from mr2ct.device_option import device_option
 from mr2ct.errors import Mr2ctError
 from mr2ct.model import DEFAULT
 from mr2ct.node.settings import GIB, MIB, Destination, Settings, check_ae_title, parse_destination, state_folder
@@ -88,7 +89,7 @@ def _http(_context: click.Context, _parameter: click.Parameter, value: str) -> t
     show_envvar=True,
     help=f"A model folder, or the name of a model that comes with mr2ct.  [default: {DEFAULT}]",
 )
-@click.option("--device", type=click.Choice(DEVICES), default="auto", help="Where to run.")
+@device_option
 @click.option("--precision", type=click.Choice(PRECISIONS), default="auto", help="Which graph to run.")
 @click.option("--quality", type=click.Choice(QUALITIES), default="standard", help="As for mr2ct-run.")
 @click.option("--threads", type=COUNT, help="CPU cores for an engine on the CPU.  [default: all]")

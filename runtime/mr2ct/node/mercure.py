@@ -16,7 +16,8 @@ from typing import Any
 import click
 from pydicom import dcmread
 
-from mr2ct.choosing import DEVICES, PRECISIONS, QUALITIES
+from mr2ct.choosing import PRECISIONS, QUALITIES
+from mr2ct.device_option import device_option
 from mr2ct.errors import Mr2ctError, OutputError, VolumeError
 from mr2ct.node.identity import MR_SOP_CLASSES, Identity, identity_of
 from mr2ct.node.storing import dicom_files
@@ -31,7 +32,7 @@ FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 @click.option("--in-dir", type=FOLDER, envvar="MERCURE_IN_DIR", show_envvar=True, required=True, help="MR series.")
 @click.option("--out-dir", type=FOLDER, envvar="MERCURE_OUT_DIR", show_envvar=True, required=True, help="For the CTs.")
 @click.option("--model", type=click.Path(path_type=Path), help="A model folder or the name of a model.")
-@click.option("--device", type=click.Choice(DEVICES), default="auto", help="Where to run.")
+@device_option
 @click.option("--precision", type=click.Choice(PRECISIONS), default="auto", help="Which graph to run.")
 @click.option("--quality", type=click.Choice(QUALITIES), default="standard", help="As for mr2ct-run.")
 @click.option("--unmarked", is_flag=True, help="Leave SyntheticData (0008,001C) out of the CT.")
