@@ -49,14 +49,12 @@ def make_item(
     begun = replace(
         started(item, ours=ours), input=stamp_of(item.source), model=model.card.name, model_version=model.card.version
     )
+    wishes, looked_at = asked.of(item, ours=ours), False
     try:
-        wishes = asked.of(item, ours=ours)
         for place in (item.target, *asked.besides(item).values()):
             _make_folder(place.parent)
         check_places(item.source, item.target, wishes)
-    except Mr2ctError as error:
-        return _failed(begun, error, stops=isinstance(error.__cause__, OSError) and error.__cause__.errno in NO_ROOM)
-    try:
+        looked_at = True
         run = make_synthetic_ct(item.source, item.target, model, choice, wishes, on_slices=on_slices)
     except RefusedError as error:
         return replace(
@@ -65,8 +63,10 @@ def make_item(
             gate={"accepted": False, "outside": list(error.measures)},
             input_sha256=_sha256(item.source),
         )
-    except Mr2ctError as error:  # a place that was checked and cannot be written is one without room
-        return _failed(begun, error, stops=isinstance(error, OutputError))
+    except OutputError as error:  # a place that was looked at and cannot be written is one without room
+        return _failed(begun, error, stops=looked_at or _is_full(error))
+    except Mr2ctError as error:
+        return _failed(begun, error)
     except MemoryError:
         return _failed(begun, "out of memory; a smaller --batch needs less", exit_code=OUT_OF_MEMORY)
     except Exception as error:  # a fault in our code: this volume waits for a person, the next one does not
@@ -119,6 +119,10 @@ def _sha256(source: Path) -> str:
         return input_sha256(source)
     except (OSError, VolumeError):
         return ""
+
+
+def _is_full(error: OutputError) -> bool:
+    return isinstance(error.__cause__, OSError) and error.__cause__.errno in NO_ROOM
 
 
 def _make_folder(folder: Path) -> None:

@@ -14,6 +14,7 @@ from mr2ct.many.listing import Item
 from mr2ct.many.manifest import Entry, Manifest
 from mr2ct.many.turns import StoppedError, Turn, Turns
 from mr2ct.model import Model
+from mr2ct.reading import suffix_of
 from mr2ct.slabs import linear_algebra_on_one_core
 
 AT_ONCE = 3  # volumes: one in the engine, one that is read, one that is written; so many are in memory
@@ -46,6 +47,7 @@ def make_all(
         finally:
             turn.end()
 
+    _load(todo, asked)
     with linear_algebra_on_one_core(), ThreadPoolExecutor(AT_ONCE) as threads:
         try:
             while running or (waiting and not early):
@@ -70,6 +72,19 @@ def make_all(
             for entry in _told(wait(running).done):
                 manifest.append(entry)
     return early
+
+
+def _load(todo: Sequence[tuple[Item, bool]], asked: Asked) -> None:
+    """Import what the items import, in one thread.
+
+    pydicom imports itself in a circle, and two threads that begin with different ends of it get a half of it: seen with
+    pydicom 3.0 and Python 3.11.
+    """
+    if asked.reports is not None:
+        import mr2ct.page.page
+    if any(not suffix_of(item.target) or item.source.is_dir() for item, _ in todo):
+        import mr2ct.dicom.ct_series
+        import mr2ct.dicom.reading  # noqa: F401
 
 
 def _told(ended: set[Future[Entry]]) -> list[Entry]:

@@ -19,7 +19,7 @@ from mr2ct.model import Model
 from mr2ct.volume import Volume
 from mr2ct.writing import write_volume
 from runtime.dicom.drawn_series import write_series
-from runtime.many.archive import Result, coarse_model, entry, files, head, lines, names, put, run, states
+from runtime.many.archive import Result, coarse_model, entry, files, head, lines, names, put, run, start, states
 
 VOLUMES = ("a/one.nii.gz", "a/two.mha", "b/three.nrrd", "four.nii")
 CTS = ["a/one_sct.nii.gz", "a/two_sct.mha", "b/three_sct.nrrd", "four_sct.nii"]
@@ -244,6 +244,19 @@ def test_every_folder_of_dicom_becomes_a_series_of_its_patient(tmp_path: Path, m
     shutil.copytree(tmp_path / "copied", tmp_path / "pacs/bob", copy_function=shutil.copyfile)
     assert made(run(*arguments)) == 2  # anna, whose CT lacks a slice, and the empty one
     assert slices[0].exists()
+
+
+def test_dicom_and_reports_in_a_process_that_has_loaded_nothing_yet(tmp_path: Path, model: Model) -> None:
+    """Several threads begin at once, and pydicom does not bear to be imported by more than one."""
+    series = [write_series(tmp_path / "pacs" / str(n), head(n).grid, head(n).voxels) for n in range(2)]
+    volumes = [put(tmp_path / "mr" / f"v{n}.nii.gz", n) for n in range(2)]
+    with start(
+        volumes[0], series[0], volumes[1], series[1], "-o", tmp_path / "out", "--report", tmp_path / "reports",
+        "--model", model.folder,
+    ) as process:  # fmt: skip
+        told, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, (told, errors)
+    assert "4 done" in told
 
 
 def test_an_engine_that_fails_again_and_again_ends_the_run(tmp_path: Path) -> None:
