@@ -103,12 +103,12 @@ def main(
     if not config.epochs:
         raise click.UsageError("--epochs and --epochs-linear are both 0: nothing to train")
     try:
+        fabric = _fabric(Fabric, device, config)
+        launch(fabric)  # before anything that may be wrong on one node: who is missing then is noticed at once
+        listen()  # and not before: while it waits for the others there is nothing to save, and a signal should end it
         if not resume and last.exists():
             raise CheckpointError(f"{last}: exists already; --resume goes on, another --out starts anew")
         data = Dataset(dataset)
-        fabric = _fabric(Fabric, device, config)
-        launch(fabric)
-        listen()  # and not before: while it waits for the others there is nothing to save, and a signal should end it
         train(
             config,
             data,
