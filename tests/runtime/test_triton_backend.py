@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,6 +35,7 @@ from small_models import affine_graph, certificate, halving_model, identity_grap
 pytest.importorskip("tritonclient.grpc", reason="needs tritonclient: pip install 'mr2ct[triton]'")
 
 from mr2ct.triton_backend import IN_FLIGHT, PIECE, TritonBackend
+from mr2ct_export.cli import main as export
 from mr2ct_export.triton import write_repository
 from triton_like import TritonLike
 
@@ -309,6 +311,47 @@ def test_a_slow_server_is_told_after_the_seconds_it_had(model: Model, repository
         assert the_line(slow).endswith("; it had 0.2 s; is it overloaded, or behind a firewall?")
         assert server.cancelled.wait(5)
         backend.close()
+
+
+class _Cutting(TritonLike):
+    """Loses the end of what it answers, or gives it another shape."""
+
+    def __init__(self, repository: Path, kept: int, rows: int) -> None:
+        super().__init__(repository)
+        self.kept, self.rows = kept, rows
+
+    def ModelInfer(self, request: Any, context: Any) -> Any:  # noqa: N802 - gRPC's names
+        response = super().ModelInfer(request, context)
+        response.raw_output_contents[0] = response.raw_output_contents[0][: self.kept]
+        response.outputs[0].shape[2] = self.rows
+        return response
+
+
+@pytest.mark.parametrize(("kept", "rows", "told"), [(100, 256, "in 100 bytes"), (262144, 128, "(1, 1, 128, 256)")])
+def test_an_answer_of_another_size_is_refused(kept: int, rows: int, told: str, model: Model, repository: Path) -> None:
+    with _Cutting(repository, kept, rows) as server:
+        backend = opened(model, server)
+        with pytest.raises(DeviceError) as refused:
+            backend.run(slices(1))
+        assert told in the_line(refused) and "to slices of (1, 1, 256, 256)" in the_line(refused)
+        backend.close()
+
+
+def test_without_tritonclient_the_remedy_is_told(
+    model: Model, mr_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "mr2ct.triton_backend")
+    monkeypatch.delitem(sys.modules, "mr2ct_export.triton")
+    for name in [name for name in sys.modules if name.partition(".")[0] == "tritonclient"]:
+        monkeypatch.setitem(sys.modules, name, None)  # type: ignore[arg-type]
+    ran = run(mr_file, "-o", tmp_path / "ct.nii.gz", "--model", model.folder, "--device", "triton://127.0.0.1:1")
+    assert ran.exit_code == 5
+    assert ran.stderr.startswith("mr2ct-run: needs tritonclient (")
+    assert ran.stderr.endswith("): pip install 'mr2ct[triton]'\n")
+    exported = CliRunner().invoke(export, [str(model.folder), "--triton", str(tmp_path / "repository")])
+    assert exported.exit_code == 1
+    assert exported.stderr.startswith("mr2ct-export: --triton needs tritonclient (")
+    assert not list(tmp_path.iterdir())
 
 
 def test_ctrl_c_ends_a_run_at_once_and_calls_off_what_travels(
