@@ -397,7 +397,7 @@ def test_a_proxy_of_the_environment_gets_no_mr(model: Model, repository: Path, m
 
 
 def test_tritons_is_over_tls_with_the_certificates_grpc_is_told_of(
-    model: Model, repository: Path, tmp_path: Path
+    model: Model, repository: Path, mr_file: Path, tmp_path: Path
 ) -> None:
     key, ours, others = tmp_path / "key.pem", tmp_path / "ours.pem", tmp_path / "others.pem"
     if shutil.which("openssl") is None:
@@ -406,20 +406,16 @@ def test_tritons_is_over_tls_with_the_certificates_grpc_is_told_of(
         command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
         command += ["-addext", "subjectAltName=DNS:localhost", "-keyout", str(key), "-out", str(file)]
         subprocess.run(command, check=True, capture_output=True)
-    code = (
-        "import sys; from mr2ct import open_model; from mr2ct.triton_backend import TritonBackend\n"
-        "from mr2ct.triton_model import parse_place\n"
-        "print(TritonBackend(open_model(sys.argv[1]), 'fp32', parse_place(sys.argv[2])).description)\n"
-    )
     with TritonLike(repository, tls=(key.read_bytes(), ours.read_bytes())) as server:
-        for file, fine in ((ours, True), (others, False)):
-            done = subprocess.run(
-                [sys.executable, "-c", code, str(model.folder), f"tritons://localhost:{server.port}"],
-                env={**os.environ, "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH": str(file)}, capture_output=True, text=True,
-                check=False,
-            )  # fmt: skip
-            assert (done.returncode == 0) is fine, done.stderr
-        assert "DeviceError: tritons://localhost:" in done.stderr and "UNAVAILABLE" in done.stderr
+        url, out = f"tritons://localhost:{server.port}", tmp_path / "ct.nii.gz"
+        command = [*COMMAND, str(mr_file), "-o", str(out), "--model", str(model.folder), "--device", url]
+        for file, code in ((others, 5), (ours, 0)):
+            environment = {**os.environ, "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH": str(file)}
+            done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+            assert (done.returncode, out.exists()) == (code, code == 0), done.stderr
+            if code:
+                (line,) = done.stderr.splitlines()
+                assert line.startswith(f"mr2ct-run: {url}: no answer to ServerMetadata (UNAVAILABLE: ")
 
 
 def test_batches_and_shapes_that_the_model_does_not_take_never_travel(model: Model, repository: Path) -> None:
