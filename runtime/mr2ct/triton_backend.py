@@ -7,6 +7,7 @@ https://docs.nvidia.com/deeplearning/triton-inference-server/user-guide/docs/pro
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections import deque
 from collections.abc import Callable
@@ -20,6 +21,8 @@ from mr2ct.model import Model
 from mr2ct.triton_model import GRAPH_SHA256, PLAN_SHA256, Place, parameters_of, served_name
 
 try:
+    # gRPC reads it when it loads, and else prints a log beside the one line that tells what is wrong
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     import grpc
     from tritonclient.grpc import service_pb2, service_pb2_grpc
 except (ImportError, RuntimeError) as error:  # RuntimeError: tritonclient without [grpc]

@@ -238,7 +238,7 @@ def test_the_command_serves_what_it_just_made(small: Checkpoint, tmp_path: Path)
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ([], "is a model folder: for another gate, --triton REPO, or a CHECKPOINT"),
+        ([], "for another gate, --triton REPO, or a CHECKPOINT"),
         (["--triton", "r", "--out", "o"], "stays as it is, without --out"),
         (["--triton", "r", "--fp16"], "with --gate or --triton nothing else of it changes"),
         (["--triton", "r", "--half-weights"], "with --gate or --triton nothing else of it changes"),

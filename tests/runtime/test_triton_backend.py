@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,6 +35,7 @@ from small_models import affine_graph, certificate, halving_model, identity_grap
 pytest.importorskip("tritonclient.grpc", reason="needs tritonclient: pip install 'mr2ct[triton]'")
 
 from mr2ct.triton_backend import IN_FLIGHT, PIECE, TritonBackend
+from mr2ct_export.cli import main as export
 from mr2ct_export.triton import write_repository
 from triton_like import TritonLike
 
@@ -311,6 +313,47 @@ def test_a_slow_server_is_told_after_the_seconds_it_had(model: Model, repository
         backend.close()
 
 
+class _Cutting(TritonLike):
+    """Loses the end of what it answers, or gives it another shape."""
+
+    def __init__(self, repository: Path, kept: int, rows: int) -> None:
+        super().__init__(repository)
+        self.kept, self.rows = kept, rows
+
+    def ModelInfer(self, request: Any, context: Any) -> Any:  # noqa: N802 - gRPC's names
+        response = super().ModelInfer(request, context)
+        response.raw_output_contents[0] = response.raw_output_contents[0][: self.kept]
+        response.outputs[0].shape[2] = self.rows
+        return response
+
+
+@pytest.mark.parametrize(("kept", "rows", "told"), [(100, 256, "in 100 bytes"), (262144, 128, "(1, 1, 128, 256)")])
+def test_an_answer_of_another_size_is_refused(kept: int, rows: int, told: str, model: Model, repository: Path) -> None:
+    with _Cutting(repository, kept, rows) as server:
+        backend = opened(model, server)
+        with pytest.raises(DeviceError) as refused:
+            backend.run(slices(1))
+        assert told in the_line(refused) and "to slices of (1, 1, 256, 256)" in the_line(refused)
+        backend.close()
+
+
+def test_without_tritonclient_the_remedy_is_told(
+    model: Model, mr_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "mr2ct.triton_backend")
+    monkeypatch.delitem(sys.modules, "mr2ct_export.triton")
+    for name in [name for name in sys.modules if name.partition(".")[0] == "tritonclient"]:
+        monkeypatch.setitem(sys.modules, name, None)  # type: ignore[arg-type]
+    ran = run(mr_file, "-o", tmp_path / "ct.nii.gz", "--model", model.folder, "--device", "triton://127.0.0.1:1")
+    assert ran.exit_code == 5
+    assert ran.stderr.startswith("mr2ct-run: needs tritonclient (")
+    assert ran.stderr.endswith("): pip install 'mr2ct[triton]'\n")
+    exported = CliRunner().invoke(export, [str(model.folder), "--triton", str(tmp_path / "repository")])
+    assert exported.exit_code == 1
+    assert exported.stderr.startswith("mr2ct-export: --triton needs tritonclient (")
+    assert not list(tmp_path.iterdir())
+
+
 def test_ctrl_c_ends_a_run_at_once_and_calls_off_what_travels(
     model: Model, repository: Path, mr_file: Path, tmp_path: Path
 ) -> None:
@@ -354,7 +397,7 @@ def test_a_proxy_of_the_environment_gets_no_mr(model: Model, repository: Path, m
 
 
 def test_tritons_is_over_tls_with_the_certificates_grpc_is_told_of(
-    model: Model, repository: Path, tmp_path: Path
+    model: Model, repository: Path, mr_file: Path, tmp_path: Path
 ) -> None:
     key, ours, others = tmp_path / "key.pem", tmp_path / "ours.pem", tmp_path / "others.pem"
     if shutil.which("openssl") is None:
@@ -363,20 +406,16 @@ def test_tritons_is_over_tls_with_the_certificates_grpc_is_told_of(
         command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
         command += ["-addext", "subjectAltName=DNS:localhost", "-keyout", str(key), "-out", str(file)]
         subprocess.run(command, check=True, capture_output=True)
-    code = (
-        "import sys; from mr2ct import open_model; from mr2ct.triton_backend import TritonBackend\n"
-        "from mr2ct.triton_model import parse_place\n"
-        "print(TritonBackend(open_model(sys.argv[1]), 'fp32', parse_place(sys.argv[2])).description)\n"
-    )
     with TritonLike(repository, tls=(key.read_bytes(), ours.read_bytes())) as server:
-        for file, fine in ((ours, True), (others, False)):
-            done = subprocess.run(
-                [sys.executable, "-c", code, str(model.folder), f"tritons://localhost:{server.port}"],
-                env={**os.environ, "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH": str(file)}, capture_output=True, text=True,
-                check=False,
-            )  # fmt: skip
-            assert (done.returncode == 0) is fine, done.stderr
-        assert "DeviceError: tritons://localhost:" in done.stderr and "UNAVAILABLE" in done.stderr
+        url, out = f"tritons://localhost:{server.port}", tmp_path / "ct.nii.gz"
+        command = [*COMMAND, str(mr_file), "-o", str(out), "--model", str(model.folder), "--device", url]
+        for file, code in ((others, 5), (ours, 0)):
+            environment = {**os.environ, "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH": str(file)}
+            done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+            assert (done.returncode, out.exists()) == (code, code == 0), done.stderr
+            if code:
+                (line,) = done.stderr.splitlines()
+                assert line.startswith(f"mr2ct-run: {url}: no answer to ServerMetadata (UNAVAILABLE: ")
 
 
 def test_batches_and_shapes_that_the_model_does_not_take_never_travel(model: Model, repository: Path) -> None:
