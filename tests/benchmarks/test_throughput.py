@@ -9,10 +9,8 @@ from throughput_table import print_table, throughput_text
 
 
 def way(name: str, hour: float, times: float) -> dict[str, object]:
-    return {
-        "way": name, "seconds": [1.0], "volumes_an_hour": {"median": hour},
-        "times_the_loop": {"min": 0.5, "median": times},
-    }  # fmt: skip
+    told = {"volumes_an_hour_fastest": hour, "times_the_loop_fastest": times}
+    return {"way": name, "seconds": [1.0], "times_the_loop": {"min": 0.5, "median": 0.7, "p95": 0.9}, **told}
 
 
 def result(equal: bool = True) -> dict[str, object]:
