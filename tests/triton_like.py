@@ -42,8 +42,8 @@ class TritonLike(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
     """A context manager: serves while the block runs.
 
     seconds: an inference of several slices takes.  off: is added to every answer.  reason: why no model is ready, ""
-    for all are.  batches: sizes of the requests that came.  together: the most that were there at once.  cancelled:
-    whether one was called off.
+    for all are.  version: of the server.  batches: sizes of the requests that came.  together: the most that were there
+    at once.  cancelled: whether one was called off.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class TritonLike(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
         reason: str = "",
         tls: tuple[bytes, bytes] | None = None,
     ) -> None:
-        self.seconds, self.off, self.reason = seconds, off, reason
+        self.seconds, self.off, self.reason, self.version = seconds, off, reason, VERSION
         self.batches: list[int] = []
         self.cancelled, self._ending = threading.Event(), threading.Event()
         self.together = self._inside = 0
@@ -84,7 +84,7 @@ class TritonLike(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
         self._server.stop(None).wait()
 
     def ServerMetadata(self, _: Any, __: Any) -> Any:  # noqa: N802 - gRPC's names
-        return service_pb2.ServerMetadataResponse(name="triton", version=VERSION)
+        return service_pb2.ServerMetadataResponse(name="triton", version=self.version)
 
     def RepositoryIndex(self, _: Any, __: Any) -> Any:  # noqa: N802 - gRPC's names
         state = "UNAVAILABLE" if self.reason else "READY"

@@ -1,7 +1,8 @@
 """Ctrl-C during a long call into a library that calls back.
 
 TensorRT and OpenVINO call Python while they build. An exception in there is theirs to handle, Ctrl-C too: TensorRT
-prints it and goes on, OpenVINO makes an error of its own of it. So such calls run in a thread, where Ctrl-C never is.
+prints it and goes on, OpenVINO makes an error of its own of it, gRPC loses the count of its calls. So such calls run in
+a thread, where Ctrl-C never is.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from mr2ct.errors import DeviceError, ModelError
 from mr2ct.model import Model
+from mr2ct.stoppable import run_stoppable
 from mr2ct.triton_model import GRAPH_SHA256, PLAN_SHA256, Place, parameters_of, served_name
 
 try:
@@ -45,6 +47,32 @@ OPTIONS = [
     ("grpc.enable_retries", 0),  # what gets lost was lost: the server that answers next may be another
     ("grpc.enable_http_proxy", 0),  # an MR goes to the server that was named, to nobody between
 ]
+
+
+class _Calls:
+    """Calls of gRPC that travel. They are made in a thread (mr2ct.stoppable) and called off from another one.
+
+    Ctrl-C inside of gRPC, while a call begins, leaves it in a state in which the channel waits for ever to be closed.
+    """
+
+    def __init__(self) -> None:
+        self._made: deque[Any] = deque(maxlen=IN_FLIGHT)  # no more than these travel
+        self._off, self._one_at_a_time = False, threading.Lock()
+
+    def start(self, method: Any, request: Any, seconds: float) -> Any:
+        """A future of gRPC. Raises DeviceError when they were called off."""
+        with self._one_at_a_time:
+            if self._off:
+                raise DeviceError("called off")
+            self._made.append(method.future(request, timeout=seconds))
+            return self._made[-1]
+
+    def call_off(self) -> None:
+        """End what travels, and let nothing follow; what was answered is not touched."""
+        with self._one_at_a_time:
+            self._off = True
+            for call in self._made:
+                call.cancel()
 
 
 class TritonBackend:
@@ -92,11 +120,12 @@ class TritonBackend:
             self.close()
             raise
         self._piece = min(PIECE, config.max_batch_size)
-        self.made_of = dict(_parameters(config)).get(PLAN_SHA256) or self._wanted[GRAPH_SHA256]
-        self.description = (
-            f"Triton {_line(server.version)}, {_line(config.backend or config.platform)}, {self.name} version "
-            f"{_line(self._version)}"
-        )
+        plan = dict(_parameters(config)).get(PLAN_SHA256)
+        self._wanted |= {} if plan is None else {PLAN_SHA256: plan}  # it may not become another one later
+        self.made_of = plan or self._wanted[GRAPH_SHA256]
+        self._server = _line(server.version)
+        engine = _line(config.backend or config.platform)
+        self.description = f"Triton {self._server}, {engine}, {self.name} version {_line(self._version)}"
 
     def again(self, prove: Callable[[], object]) -> None:
         """What is to be called before a run when the server may have been started again since, on another GPU say."""
@@ -113,22 +142,8 @@ class TritonBackend:
         if not self._renewing and time.monotonic() - self._heard_at > self._heard_s:
             self._renew()
         self._refuse_other()  # a server loads other models while it runs
-        answer = np.empty(batch.shape, np.float32)
-        pending: deque[tuple[slice, Any]] = deque()
-        try:
-            for start in range(0, len(batch), self._piece):
-                if len(pending) == IN_FLIGHT:
-                    self._take(*pending[0], answer)
-                    pending.popleft()
-                which = slice(start, min(start + self._piece, len(batch)))
-                pending.append((which, self._send(batch[which])))
-            while pending:
-                self._take(*pending[0], answer)
-                pending.popleft()
-        finally:
-            for _, call in pending:
-                call.cancel()
-        return answer
+        calls = _Calls()
+        return run_stoppable(lambda: self._through(batch, calls), calls.call_off)
 
     def close(self) -> None:
         """See mr2ct.backend.Backend.close."""
@@ -140,7 +155,9 @@ class TritonBackend:
         """Have what answers now proved, as it was at the start."""
         self._renewing = True
         try:
-            self._version = self._loaded_version()
+            version = _line(self._ask("ServerMetadata", service_pb2.ServerMetadataRequest()).version)
+            if version != self._server:
+                raise DeviceError(f"{self.place}: Triton {version} is there now, {self._server} was; start mr2ct again")
             if self._prove is not None:
                 self._prove()
         except BaseException:
@@ -149,25 +166,36 @@ class TritonBackend:
         finally:
             self._renewing = False
 
-    def _send(self, piece: NDArray[np.float32]) -> Any:
+    def _through(self, batch: NDArray[np.float32], calls: _Calls) -> NDArray[np.float32]:
+        answer = np.empty(batch.shape, np.float32)
+        pending: deque[tuple[slice, Any]] = deque()
+        try:
+            for start in range(0, len(batch), self._piece):
+                if len(pending) == IN_FLIGHT:
+                    self._take(*pending.popleft(), answer)
+                which = slice(start, min(start + self._piece, len(batch)))
+                pending.append((which, self._send(batch[which], calls)))
+            while pending:
+                self._take(*pending.popleft(), answer)
+        finally:
+            calls.call_off()
+        return answer
+
+    def _send(self, piece: NDArray[np.float32], calls: _Calls) -> Any:
         request = service_pb2.ModelInferRequest(model_name=self.name, model_version=self._version)
         request.inputs.add(name=self._ends[0], datatype=FP32, shape=piece.shape)
         request.outputs.add(name=self._ends[1])
         request.raw_input_contents.append(np.ascontiguousarray(piece, DTYPE).tobytes())
-        return self._stub.ModelInfer.future(request, timeout=self._infer_s)
+        return calls.start(self._stub.ModelInfer, request, self._infer_s)
 
     def _take(self, which: slice, call: Any, answer: NDArray[np.float32]) -> None:
-        try:
-            response = call.result()
-        except grpc.RpcError as error:
-            raise self._told(error, f"failed on slices {which.start} to {which.stop - 1}", self._infer_s) from error
+        response = self._result(call, f"failed on slices {which.start} to {which.stop - 1}", self._infer_s)
         wanted, raw = answer[which], response.raw_output_contents
         seen = [(output.name, output.datatype, tuple(output.shape)) for output in response.outputs]
         if seen != [(self._ends[1], FP32, wanted.shape)] or [len(part) for part in raw] != [wanted.nbytes]:
             told = f"{_line(str(seen))} in {sum(map(len, raw))} bytes"
             raise DeviceError(f"{self.place}: {self.name} answered {told} to slices of {wanted.shape}")
         answer[which] = np.frombuffer(raw[0], DTYPE).reshape(wanted.shape)
-        self._heard_at = time.monotonic()
 
     def _loaded_version(self) -> str:
         """The latest version of the model that is loaded. Raises ModelError where there is none, DeviceError."""
@@ -203,16 +231,24 @@ class TritonBackend:
         return config
 
     def _ask(self, what: str, request: Any) -> Any:
+        calls, method = _Calls(), getattr(self._stub, what)
+
+        def ask() -> Any:
+            return self._result(calls.start(method, request, self._answer_s), f"no answer to {what}", self._answer_s)
+
+        return run_stoppable(ask, calls.call_off)
+
+    def _result(self, call: Any, what: str, seconds: float) -> Any:
         try:
-            answer = getattr(self._stub, what)(request, timeout=self._answer_s)
-        except grpc.RpcError as error:
-            raise self._told(error, f"no answer to {what}", self._answer_s) from error
+            answer = call.result()
+        except (grpc.RpcError, grpc.FutureCancelledError) as error:
+            raise self._told(call, what, seconds) from error
         self._heard_at = time.monotonic()
         return answer
 
-    def _told(self, error: Any, what: str, seconds: float) -> DeviceError:
+    def _told(self, call: Any, what: str, seconds: float) -> DeviceError:
         self._heard_at = NEVER
-        code, said = error.code(), _line(error.details() or "")
+        code, said = call.code(), _line(call.details() or "")
         remedy = {
             grpc.StatusCode.UNAVAILABLE: "is a Triton server running there, and is this its port of gRPC (8001)?",
             grpc.StatusCode.DEADLINE_EXCEEDED: f"it had {seconds:g} s; is it overloaded, or behind a firewall?",

@@ -233,6 +233,22 @@ def test_a_model_that_is_exchanged_while_the_server_runs_is_not_run(
         backend.close()
 
 
+def test_a_plan_that_is_exchanged_while_the_server_runs_is_not_run(
+    model: Model, repository: Path, tmp_path: Path
+) -> None:
+    """What the server then runs is not what was proved, although it is of the same graph."""
+    shutil.copytree(repository / "identity-fp32", tmp_path / "identity-fp32")
+    with TritonLike(tmp_path) as server:
+        told = server.models["identity-fp32"].config.parameters["mr2ct_plan_sha256"]
+        told.string_value = "1" * 64
+        backend = opened(model, server)
+        assert backend.made_of == "1" * 64
+        told.string_value = "2" * 64
+        with pytest.raises(DeviceError, match=f"mr2ct_plan_sha256 is {'2' * 64} there, {'1' * 64} here"):
+            backend.run(slices(1))
+        backend.close()
+
+
 def test_a_server_that_comes_back_is_proved_again(model: Model, repository: Path) -> None:
     with TritonLike(repository) as server:
         choice = choose_backend(model, server.url)
@@ -258,6 +274,10 @@ def test_a_server_that_was_not_heard_for_long_is_proved_again(model: Model, repo
         time.sleep(0.3)
         backend.run(slices(1))
         assert proofs == [1]
+        server.version = "2.1-test"
+        time.sleep(0.3)
+        with pytest.raises(DeviceError, match=r"Triton 2\.1-test is there now, 2\.0-test was; start mr2ct again"):
+            backend.run(slices(1))
         backend.close()
 
 
