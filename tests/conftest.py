@@ -16,6 +16,11 @@ sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # tests th
 HEADS = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Trainings first: a file runs on one core, and at the end none should wait for the longest."""
+    items.sort(key=lambda item: "training" not in item.path.parts)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def cache_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Engines and certificates of the tests go to a folder of theirs, not to the user's."""
