@@ -1,4 +1,4 @@
-"""Write the tables of docs/capacity.md and docs/training-across-nodes.md from benchmarks/results.
+"""Write the tables of docs/capacity.md, docs/clusters.md and docs/training-across-nodes.md from benchmarks/results.
 
     python benchmarks/planning_tables.py [--check]
 
@@ -16,7 +16,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
-PAGES = (ROOT / "docs" / "capacity.md", ROOT / "docs" / "training-across-nodes.md")
+PAGES = tuple(ROOT / "docs" / f"{name}.md" for name in ("capacity", "clusters", "training-across-nodes"))
 
 
 def capacity() -> str:
@@ -103,6 +103,34 @@ def projection() -> str:
     return _lines(rows)
 
 
+def ray() -> str:
+    """One process and some workers, by the fastest turn of each."""
+    result = _result("archive-on-ray-cpu")
+    where = f"{result['hardware']['cpu']}, {result['hardware']['cores']} cores, {result['date']}"
+    rows: list[Sequence[str]] = [
+        (where, "volumes", "volumes an hour", "times one process", "GiB after a third", "GiB at the end"),
+        ("---",) * 6,
+    ]
+    rows += [
+        (
+            f"{kind['kind']}; {way['way']}",
+            str(kind["volumes"]),
+            f"{way['volumes_an_hour_fastest']:,.0f}",
+            f"{way['times_one_process_fastest']:.2f}",
+            f"{way['gib_after_a_third']:.2f}",
+            f"{way['gib_in_the_last_tenth']:.2f}",
+        )
+        for kind in result["kinds"]
+        for way in kind["ways"]
+    ]
+    told = result["killed"]
+    return _lines(rows) + (
+        f"\n\nA worker killed early and the driver after {told['done_when_the_driver_was_killed']} of "
+        f"{told['volumes']} volumes: a second run had {told['done_in_the_end']} done, made {told['made_again']} of the "
+        f"first ones again, and left {told['left_half_written']} half-written."
+    )
+
+
 def _result(name: str) -> dict[str, Any]:
     result: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text())
     return result
@@ -118,6 +146,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "prices": prices,
     "inputs": inputs,
     "projection": projection,
+    "ray": ray,
 }
 
 

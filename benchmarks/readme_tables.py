@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from clinic_tables import clinic_text, gate_text
-from paper import STEPS
 from throughput_table import throughput_text
 
 HERE = Path(__file__).resolve().parent
@@ -189,29 +188,6 @@ def card() -> str | None:
     return _lines(rows)
 
 
-def first_run() -> str:
-    """Rows of benchmarks/results/first-run.json."""
-    result = _result("first-run")
-    fp32, fp16 = result["certificates"]
-    first, *_, last = result["cycle_error_by_epoch"]
-    rows = [
-        (f"{result['steps']} steps of the paper's {STEPS:,}", "measured", "budget"),
-        ("---",) * 3,
-        ("cycle error on the MR held out, after the first epoch and the last", f"{first:.1%}, {last:.1%}", ""),
-        (
-            "fp32 graph against PyTorch fp32, inside the head",
-            f"max {fp32['max_hu']:.4f} HU",
-            f"{fp32['budget_hu']['max_hu']:g} HU",
-        ),
-        (
-            "fp16 graph, its rounding included",
-            f"mean {fp16['mean_hu']:.2f}, p99.9 {fp16['p99_9_hu']:.1f} HU",
-            f"{fp16['budget_hu']['mean_hu']:g}, {fp16['budget_hu']['p99_9_hu']:g} HU",
-        ),
-    ]
-    return _lines(rows)
-
-
 def table_one() -> str:
     """Rows of benchmarks/results/table1-cpu.json."""
     result = _result("table1-cpu")
@@ -271,7 +247,6 @@ TABLES: dict[str, Callable[[], str | None]] = {
     "throughput": throughput,
     "demonstrator": demonstrator,
     "card": card,
-    "first run": first_run,
     "table 1": table_one,
 }
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -27,7 +28,19 @@ from mr2ct.report import as_json, remarks, table
 from mr2ct.trip import Wishes, make_synthetic_ct
 from mr2ct.writing import whole_or_not_at_all
 
+if TYPE_CHECKING:
+    from mr2ct.many.asked import Asked
+    from mr2ct.many.workshop import Workshop
+
 FILE = click.Path(path_type=Path)
+RUNNING = "running"  # --ray without an address
+
+
+def _head(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
+    """The address of a Ray head. A word after --ray is taken for one, and may have been meant as a VOLUME."""
+    if value in (None, RUNNING) or re.fullmatch(r"(\[[0-9A-Fa-f:]+\]|[^\s:/]+):[0-9]{1,5}", value):
+        return value
+    raise click.BadParameter(f"{value!r} is no HOST:PORT; to take the cluster that runs here put --ray last")
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -91,6 +104,17 @@ FILE = click.Path(path_type=Path)
 @click.option(
     "--report", "page", type=FILE, help="Also write a report to look at in a browser, as HTML, and the PNG beside it."
 )
+@click.option(
+    "--ray",
+    "cluster",
+    metavar="[HOST:PORT]",
+    is_flag=False,
+    flag_value=RUNNING,
+    callback=_head,
+    help="Of many: make them on a Ray cluster, by its head's address. Without one: RAY_ADDRESS, the cluster that runs "
+    "here, or one that is started for the run.",
+)
+@click.option("--workers", type=click.IntRange(min=1), help="With --ray: so many.  [default: one a GPU, or one a node]")
 @click.option("--verify", is_flag=True, help="Of many: look at what is done by sha256, not by size and time.")
 @click.option("--overwrite", is_flag=True, help="Replace files that exist.")
 @click.option("--uncertified", is_flag=True, help="Run a graph that was not proved equal to PyTorch.")
@@ -107,6 +131,8 @@ def main(
     json_file: Path | None,
     each: bool,
     verify: bool,
+    cluster: str | None,
+    workers: int | None,
     **wished: Any,  # fields of Wishes
 ) -> None:
     """Make a synthetic CT of the head MR in VOLUME, on VOLUME's own grid.
@@ -117,7 +143,7 @@ def main(
 
     Many volumes: several VOLUMEs, a folder with volume files in it, or @LIST, a file with a path a line. Their CTs go
     to OUT_DIR in the folders they came from, what became of each to OUT_DIR/manifest.jsonl, and a second run does only
-    what is missing. --report, --picture and --cycle-map then name folders.
+    what is missing. --report, --picture and --cycle-map then name folders. A VOLUME may be a URI, s3://BUCKET/KEY.
 
     Exit code: 0 done, 2 wrong usage, 3 the volume cannot be used, 4 the model cannot, 5 the device is not there, 6 an
     output cannot be written, 7 the gate refuses the volume, 8 some of many failed or were refused, 130 stopped. No file
@@ -128,15 +154,18 @@ def main(
     wishes = Wishes(**wished, mark_synthetic=not unmarked)
     with _told_in_a_line(), ExitStack() as engines:
 
-        def opened(model: Model) -> Choice:
-            return engines.enter_context(
-                choose_backend(
-                    model, device=device, precision=precision, quality=quality, threads=threads,
-                    uncertified=wishes.uncertified, say=note,
-                )
+        def choose(model: Model) -> Choice:
+            return choose_backend(
+                model, device=device, precision=precision, quality=quality, threads=threads,
+                uncertified=wishes.uncertified, say=note,
             )  # fmt: skip
 
-        if not is_many(volumes, each=each, series=wishes.series is not None):
+        def opened(model: Model) -> Choice:
+            return engines.enter_context(choose(model))
+
+        if workers is not None and cluster is None:
+            raise click.UsageError("--workers goes with --ray")
+        if cluster is None and not is_many(volumes, each=each, series=wishes.series is not None):
             _run_one(Path(volumes[0]), out, model_folder, opened, wishes, json_file, started)
             return
         from mr2ct.many.run import asked_of, run_many
@@ -144,8 +173,22 @@ def main(
         if json_file is not None:
             raise click.UsageError("--json goes with one volume; of many, OUT_DIR/manifest.jsonl has it")
         asked = asked_of(wishes, device=device, precision=precision, quality=quality)
-        code = run_many(volumes, out, partial(open_model, model_folder), opened, asked, each=each, verify=verify)
+        shop = _workshop(choose, cluster, workers, threads)
+        code = run_many(volumes, out, partial(open_model, model_folder), shop, asked, each=each, verify=verify)
     sys.exit(code)
+
+
+def _workshop(
+    choose: Callable[[Model], Choice], cluster: str | None, workers: int | None, threads: int | None
+) -> Callable[[Model, Asked], AbstractContextManager[Workshop]]:
+    """Where many volumes are made."""
+    if cluster is None:
+        from mr2ct.many.workshop import here
+
+        return partial(here, choose)
+    from mr2ct.many.on_ray import on_ray
+
+    return partial(on_ray, None if cluster == RUNNING else cluster, workers, threads)
 
 
 def _run_one(

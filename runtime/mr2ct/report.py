@@ -36,7 +36,8 @@ WHAT_STAGES_DO = {
 class Run:
     """A finished run: what went in, what came out, where it was put, seconds by stage and from start to end, bytes at
     the peak. series: the MR's, where DICOM was read. verdict: of the gate, None where the card has none. cycle: where
-    it was asked for. output_sha256: of the file at target, or of a series' files, see mr2ct.hashing.
+    it was asked for. output_sha256: of the file at target, or of a series' files, see mr2ct.hashing. origin: where
+    source was copied from, "" where it is no copy.
 
     Reading, mask, gate and grid go on while the engine starts: stages sum up to more than total_seconds.
     """
@@ -54,6 +55,12 @@ class Run:
     series: MrSeries | None = None
     verdict: Verdict | None = None
     cycle: CycleCheck | None = None
+    origin: str = ""
+
+    @property
+    def mr_from(self) -> str:
+        """Where the MR comes from, for people."""
+        return self.origin or str(self.source)
 
     @property
     def slices_per_second(self) -> float:
@@ -96,7 +103,7 @@ def as_json(run: Run) -> dict[str, Any]:
     return {
         "mr2ct": mr2ct.__version__,
         "input": {
-            "file": str(run.source),
+            "file": run.mr_from,
             "size": run.mr.grid.size,
             "spacing_mm": run.mr.grid.spacing,
             "remarks": list(run.mr.remarks),

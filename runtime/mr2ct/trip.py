@@ -89,12 +89,13 @@ def make_synthetic_ct(
     *,
     on_slices: Callable[[int, int], None] | None = None,
     started: float | None = None,
+    origin: str = "",
 ) -> Run:
     """Make a synthetic CT of the MR at source, a volume file or a folder with a DICOM series, and write it to target.
 
     target: a volume file, by its suffix, or without one a folder for a CT series. engine: an open one, or what opens
     it: called here while the MR is read, and closed by whoever gave it. on_slices(done, all): called while it runs.
-    started: time.perf_counter() at the run's start, None for now.
+    started: time.perf_counter() at the run's start, None for now. origin: where source was copied from.
     Raises RefusedError when the gate refuses the MR and wishes.force is not set, VolumeError when it cannot be used,
     ModelError, DeviceError, OutputError; nothing is then left at target.
     """
@@ -137,7 +138,7 @@ def make_synthetic_ct(
             write_picture(picture, wishes.picture, overwrite=wishes.overwrite)
     run = Run(
         source, target, read.mr, model, result, stages.seconds, time.perf_counter() - started, peak_memory_bytes(),
-        provenance, output_sha256, read.series, read.verdict, cycle,
+        provenance, output_sha256, read.series, read.verdict, cycle, origin,
     )  # fmt: skip
     if wishes.page is None:
         return run

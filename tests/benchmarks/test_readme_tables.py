@@ -20,7 +20,7 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of results of its own, with the older tables out of the way."""
     (tmp_path / "results").mkdir()
     monkeypatch.setattr(readme_tables, "HERE", tmp_path)
-    for name in ("training", "first run", "table 1"):
+    for name in ("training", "table 1"):
         monkeypatch.setitem(readme_tables.TABLES, name, lambda: None)
     return tmp_path / "results"
 

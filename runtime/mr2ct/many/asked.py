@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mr2ct.choosing import QUALITIES
-from mr2ct.many.listing import Item
+from mr2ct.many.items import Item
 from mr2ct.many.manifest import Entry
 from mr2ct.model import Model
 from mr2ct.places import is_series, nifti_of

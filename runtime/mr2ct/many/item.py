@@ -11,10 +11,11 @@ from pathlib import Path
 from mr2ct.choosing import Choice
 from mr2ct.errors import Mr2ctError, OutputError, RefusedError, VolumeError
 from mr2ct.many.asked import Asked
-from mr2ct.many.listing import Item
+from mr2ct.many.items import Item
 from mr2ct.many.manifest import Entry, Made, utc_now
-from mr2ct.many.stamp import Stamp, input_sha256, stamp_of
+from mr2ct.many.stamp import Stamp, at_hand, input_sha256, stamp_of
 from mr2ct.many.text import one_line
+from mr2ct.many.uri import Uri
 from mr2ct.model import Model
 from mr2ct.places import check_places
 from mr2ct.report import Run, remarks
@@ -53,9 +54,12 @@ def make_item(
     try:
         for place in (item.target, *asked.besides(item).values()):
             _make_folder(place.parent)
-        check_places(item.source, item.target, wishes)
-        looked_at = True
-        run = make_synthetic_ct(item.source, item.target, model, choice, wishes, on_slices=on_slices)
+        with at_hand(item.source) as source:
+            check_places(source, item.target, wishes)
+            looked_at = True
+            run = make_synthetic_ct(
+                source, item.target, model, choice, wishes, on_slices=on_slices, origin=str(item.source)
+            )
     except RefusedError as error:
         return replace(
             _failed(begun, error),
@@ -113,7 +117,7 @@ def _failed(begun: Entry, why: Mr2ctError | str, *, exit_code: int = 0, stops: b
     return replace(begun, state="failed", ended=utc_now(), reason=reason, exit_code=code, stops=stops)
 
 
-def _sha256(source: Path) -> str:
+def _sha256(source: Path | Uri) -> str:
     """Of a source that was just read; "" where it went away."""
     try:
         return input_sha256(source)

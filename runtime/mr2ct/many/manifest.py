@@ -65,7 +65,7 @@ class Entry:
     of the graph that ran; of the card only where none did.  gate: {"accepted": bool, "outside": [measures]}, None where
     nothing was asked.  reason, exit_code: of mr2ct.errors, why it is refused or failed.  stops: whether the others
     would fail, too: a disk without room.  made: of what is done.  ours: whether what is at the target was made by a
-    run, or nothing was there when this one began: it may be replaced.
+    run, or nothing was there when this one began: it may be replaced.  node: of a cluster, its host name.
     """
 
     id: str
@@ -86,6 +86,7 @@ class Entry:
     stops: bool = False
     made: Made | None = None
     ours: bool = False
+    node: str = ""
     mr2ct: str = mr2ct.__version__
 
     def as_line(self) -> str:

@@ -5,21 +5,43 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from pathlib import Path
 
 from mr2ct.choosing import Choice
-from mr2ct.errors import DeviceError
 from mr2ct.many.asked import Asked
+from mr2ct.many.early import EarlyEnd
 from mr2ct.many.item import make_item, started
-from mr2ct.many.listing import Item
+from mr2ct.many.items import Item
 from mr2ct.many.manifest import Entry, Manifest
 from mr2ct.many.turns import StoppedError, Turn, Turns
+from mr2ct.many.uri import Uri
 from mr2ct.model import Model
 from mr2ct.reading import suffix_of
 from mr2ct.slabs import linear_algebra_on_one_core
 
 AT_ONCE = 3  # volumes: one in the engine, one that is read, one that is written; so many are in memory
-ENGINE_FAILURES = 3  # in a row: the engine is broken, not the volumes
 POLL_S = 0.5  # Ctrl-C ends no wait on Windows
+
+
+class Maker:
+    """Makes items with one engine, in several threads; one volume at a time is in the engine."""
+
+    def __init__(self, model: Model, choice: Choice, asked: Asked) -> None:
+        """choice: open, of that model; whoever gave it closes it."""
+        self._model, self._asked, self._turns = model, asked, Turns(choice)
+
+    def make(self, item: Item, *, ours: bool) -> Entry:
+        """See mr2ct.many.item.make_item. Raises StoppedError after a stop."""
+        asked = self._asked
+        turn = Turn(self._turns, kept=asked.wishes.maps_back or asked.cycle_maps is not None)
+        try:
+            return make_item(item, self._model, turn.choice, asked, ours=ours, on_slices=turn.on_slices)
+        finally:
+            turn.end()
+
+    def stop(self) -> None:
+        """Every volume that is not through the engine ends before its next call of it."""
+        self._turns.stop.set()
 
 
 def make_all(
@@ -38,43 +60,31 @@ def make_all(
     line with it.
     """
     waiting, running = deque(todo), set[Future[Entry]]()
-    turns, early, engine_failures = Turns(choice), "", 0
-
-    def make(item: Item, ours: bool) -> Entry:
-        turn = Turn(turns, kept=asked.wishes.maps_back or asked.cycle_maps is not None)
-        try:
-            return make_item(item, model, turn.choice, asked, ours=ours, on_slices=turn.on_slices)
-        finally:
-            turn.end()
-
-    _load(todo, asked)
+    maker, end = Maker(model, choice, asked), EarlyEnd()
+    load(asked, dicom=any(not _is_file(item.source) or not suffix_of(item.target) for item, _ in todo))
     with linear_algebra_on_one_core(), ThreadPoolExecutor(AT_ONCE) as threads:
         try:
-            while running or (waiting and not early):
-                while waiting and not early and len(running) < AT_ONCE:
+            while running or (waiting and not end.why):
+                while waiting and not end.why and len(running) < AT_ONCE:
                     item, ours = waiting.popleft()
                     begun = started(item, ours=ours)
                     manifest.append(begun)
-                    running.add(threads.submit(make, item, begun.ours))
+                    running.add(threads.submit(maker.make, item, ours=begun.ours))
                 ended, running = wait(running, timeout=POLL_S, return_when=FIRST_COMPLETED)
                 for entry in _told(ended):
                     manifest.append(entry)
                     on_entry(entry)
-                    engine_failures = engine_failures + 1 if entry.exit_code == DeviceError.exit_code else 0
-                    if entry.stops:
-                        early = "there is no room to write, and the others would fail as well"
-                    elif engine_failures == ENGINE_FAILURES:
-                        early = f"the engine failed on {ENGINE_FAILURES} volumes in a row"
-                if early:
-                    turns.stop.set()
+                    end.look_at(entry)
+                if end.why:
+                    maker.stop()
         finally:
-            turns.stop.set()
+            maker.stop()
             for entry in _told(wait(running).done):
                 manifest.append(entry)
-    return early
+    return end.why
 
 
-def _load(todo: Sequence[tuple[Item, bool]], asked: Asked) -> None:
+def load(asked: Asked, *, dicom: bool) -> None:
     """Import what the items import, in one thread.
 
     pydicom imports itself in a circle, and two threads that begin with different ends of it get a half of it: seen with
@@ -82,9 +92,13 @@ def _load(todo: Sequence[tuple[Item, bool]], asked: Asked) -> None:
     """
     if asked.reports is not None:
         import mr2ct.page.page
-    if any(not suffix_of(item.target) or item.source.is_dir() for item, _ in todo):
+    if dicom:
         import mr2ct.dicom.ct_series
         import mr2ct.dicom.reading  # noqa: F401
+
+
+def _is_file(source: Path | Uri) -> bool:
+    return bool(suffix_of(Path(source.name))) and not (isinstance(source, Path) and source.is_dir())
 
 
 def _told(ended: set[Future[Entry]]) -> list[Entry]:

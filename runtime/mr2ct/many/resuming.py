@@ -6,11 +6,12 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from glob import escape
+from functools import partial
+from pathlib import Path
 
 from mr2ct.errors import OutputError
 from mr2ct.many.asked import Asked, places
-from mr2ct.many.listing import Item
+from mr2ct.many.items import Item
 from mr2ct.many.manifest import Entry
 from mr2ct.many.stamp import input_sha256, is_still, output_sha256
 from mr2ct.many.text import one_line
@@ -60,28 +61,32 @@ def plan(
     return Plan(tuple(todo), tuple(kept))
 
 
-def clear_torn(entries: Mapping[str, Entry], items: Sequence[Item], asked: Asked) -> None:
-    """Delete the temporary folders that a kill left beside the places of items that were begun and not ended.
+def clear_torn(items: Sequence[Item], asked: Asked) -> None:
+    """Delete the temporary folders that a kill left beside the places of items.
 
     Their names are those of mr2ct.writing and mr2ct.dicom.ct_folder. To be called while the manifest is held.
     """
-    begun = tuple(item for item in items if item.id in entries and entries[item.id].state == "started")
-    for _, place in places(begun, asked):
-        for left in place.parent.glob(f".{escape(place.name[:100])}.*.partial"):
-            shutil.rmtree(left, ignore_errors=True)
+    named: dict[Path, set[str]] = {}
+    for _, place in places(tuple(items), asked):
+        named.setdefault(place.parent, set()).add(f".{place.name[:100]}")
+    for folder, names in named.items():
+        for left in folder.glob(".*.partial"):
+            if left.name.removesuffix(".partial").rpartition(".")[0] in names:
+                shutil.rmtree(left, ignore_errors=True)
 
 
 def _stays(item: Item, entry: Entry, asked: Asked, model: Model, *, verify: bool) -> bool:
     if entry.state not in ("done", "refused"):
         return False
-    if not is_still(item.source, entry.input, entry.input_sha256, input_sha256, verify=verify):
+    if not is_still(item.source, entry.input, entry.input_sha256, partial(input_sha256, item.source), verify=verify):
         return False
     if entry.state == "refused":
         same_model = (entry.model, entry.model_version) == (model.card.name, model.card.version)
         return same_model and not asked.wishes.force
     if entry.made is None or asked.lacks(item, entry):
         return False
-    return is_still(item.target, entry.made.output, entry.made.output_sha256, output_sha256, verify=verify)
+    made = entry.made
+    return is_still(item.target, made.output, made.output_sha256, partial(output_sha256, item.target), verify=verify)
 
 
 def refuse_shared_places(items: Sequence[Item], asked: Asked) -> None:

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
-from mr2ct.choosing import Choice
 from mr2ct.many.asked import Asked
-from mr2ct.many.listing import find_sources, place_items, refuse_among
-from mr2ct.many.manifest import MANIFEST, Entry, open_manifest
-from mr2ct.many.pipeline import make_all
+from mr2ct.many.items import Item, place_items, refuse_among
+from mr2ct.many.listing import find_sources
+from mr2ct.many.manifest import MANIFEST, Entry, Manifest, open_manifest
 from mr2ct.many.resuming import clear_torn, plan, refuse_shared_places
 from mr2ct.many.summary import Summary
 from mr2ct.many.text import one_line
+from mr2ct.many.workshop import Workshop
 from mr2ct.model import Model
 from mr2ct.quiet import OwnStderr, note
 from mr2ct.reading import suffix_of
@@ -42,7 +44,7 @@ def run_many(
     arguments: Sequence[str],
     out: Path | None,
     model: Callable[[], Model],
-    engine: Callable[[Model], Choice],
+    workshop: Callable[[Model, Asked], AbstractContextManager[Workshop]],
     asked: Asked,
     *,
     each: bool = False,
@@ -50,8 +52,8 @@ def run_many(
 ) -> int:
     """Make a CT of everything that arguments name, see find_sources, in the folder out; returns the exit code.
 
-    model, engine: open them; the engine only where something is to be made, and closed by whoever gave it.  each,
-    verify: see find_sources and plan.  Raises Mr2ctError's subclasses where nothing could begin, KeyboardInterrupt.
+    model, workshop: open them; the workshop only where something is to be made.  each, verify: see find_sources and
+    plan.  Raises Mr2ctError's subclasses where nothing could begin, KeyboardInterrupt.
     """
     sources = find_sources(arguments, each=each)
     if out is None:
@@ -66,23 +68,18 @@ def run_many(
     if asked.wishes.maps_back or asked.cycle_maps is not None:
         opened.way_back()  # raises now where there is none
     with open_manifest(out) as manifest:
-        clear_torn(manifest.entries, items, asked)
+        clear_torn(_begun(items, manifest), asked)
         before = plan(items, manifest.entries, asked, opened, verify=verify)
         made: list[Entry] = []
         early = ""
         if before.todo:
-            choice = engine(opened)
-            click.echo(f"{len(before.todo)} of {len(items)} volumes, on {_told(choice)}")
-            with _bar(len(before.todo)) as bar:
-
-                def on_entry(entry: Entry) -> None:
-                    made.append(entry)
-                    if entry.state != "done":
-                        bar.clear()
-                        OwnStderr().write(f"mr2ct-run: {one_line(entry.source)}: {entry.state}: {entry.reason}\n")
-                    bar.update()
-
-                early = make_all(before.todo, opened, choice, asked, manifest, on_entry)
+            try:
+                with workshop(opened, asked) as shop:
+                    click.echo(f"{len(before.todo)} of {len(items)} volumes, on {shop.told}")
+                    with _bar(len(before.todo)) as bar:
+                        early = shop.make_all(before.todo, opened, asked, manifest, partial(_tell, bar, made))
+            finally:  # now that nobody writes any more
+                clear_torn([item for item, _ in before.todo], asked)
     summary = Summary(tuple(made), before.kept, len(items), early)
     _tell_remarks(summary, out / MANIFEST)
     for line in summary.lines():
@@ -91,14 +88,24 @@ def run_many(
     return summary.exit_code
 
 
+def _begun(items: Sequence[Item], manifest: Manifest) -> list[Item]:
+    """Those that a run before this one began and did not end."""
+    return [item for item in items if item.id in manifest.entries and manifest.entries[item.id].state == "started"]
+
+
+def _tell(bar: Any, made: list[Entry], entry: Entry) -> None:
+    """The last line of a volume, as it comes in."""
+    made.append(entry)
+    if entry.state != "done":
+        bar.clear()
+        OwnStderr().write(f"mr2ct-run: {one_line(entry.source)}: {entry.state}: {entry.reason}\n")
+    bar.update()
+
+
 def _bar(total: int) -> Any:
     from tqdm import tqdm
 
     return tqdm(total=total, unit=" volumes", leave=False, disable=None, file=OwnStderr(), smoothing=0)
-
-
-def _told(choice: Choice) -> str:
-    return f"{choice.backend.description}, {choice.precision} ({choice.why})"
 
 
 def _tell_remarks(summary: Summary, manifest: Path) -> None:

@@ -70,7 +70,7 @@ def made_of(run: Run) -> str:
     low, high = run.result.mr_limits
     return facts(
         [
-            ("MR", shown(run.source)),
+            ("MR", shown(run.mr_from)),
             ("its grid", f"{size} voxels of {spacing} mm"),
             ("synthetic CT", shown(run.target)),
             ("model", f"{shown(card.name)} {shown(card.version)}"),

@@ -20,7 +20,7 @@ from mr2ct.gate.measuring import measure
 from mr2ct.head import head_mask
 from mr2ct.many.asked import Asked
 from mr2ct.many.item import make_item, started
-from mr2ct.many.listing import Item
+from mr2ct.many.items import Item
 from mr2ct.many.manifest import Entry
 from mr2ct.model import Model
 from mr2ct.trip import Wishes

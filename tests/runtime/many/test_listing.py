@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from mr2ct.errors import Mr2ctError, OutputError, VolumeError
-from mr2ct.many.listing import find_sources, is_many, place_items
+from mr2ct.many.items import place_items
+from mr2ct.many.listing import find_sources, is_many
 
 DICOM = bytes(128) + b"DICM"
 

@@ -1,0 +1,92 @@
+"""A Ray cluster: the one that was named, the one of this machine, or one that is started for the run."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from mr2ct.errors import DeviceError
+from mr2ct.many.text import one_line
+
+try:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a cluster started here reports to nobody
+    import ray
+    import ray.data
+    from ray.exceptions import RayError
+except ImportError as error:
+    raise DeviceError(f"--ray needs Ray ({error}): pip install 'mr2ct[ray]'") from error
+
+__all__ = ["Cluster", "Node", "RayError", "connected", "ray"]  # Ray comes from here: its absence is told above
+
+REACH_S = 5.0  # for the head to take a connection; Ray itself tries for minutes
+SAID = 300  # characters of what Ray says
+
+
+@dataclass(frozen=True)
+class Node:
+    """What a machine of the cluster has in all, by Ray's own count."""
+
+    cpus: float
+    gpus: float
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """told: where it is, for people.  nodes: those that are up."""
+
+    told: str
+    nodes: tuple[Node, ...]
+
+    @property
+    def gpus(self) -> float:
+        """Of all nodes."""
+        return sum(node.gpus for node in self.nodes)
+
+
+@contextmanager
+def connected(address: str | None) -> Iterator[Cluster]:
+    """This process as a driver of the cluster; all that it has running there ends with the block.
+
+    address: HOST:PORT of the head, None for RAY_ADDRESS, else the cluster that runs on this machine, else one that is
+    started here and ends with the block. Raises DeviceError where the head is not reached, or this machine is no node.
+    """
+    before = signal.getsignal(signal.SIGTERM)
+    if address is not None:
+        _refuse_unreachable(address)
+    try:
+        ray.init(address=address, logging_level=logging.CRITICAL, log_to_driver=False, include_dashboard=False)
+    except Exception as error:  # ConnectionError, RuntimeError, ValueError, by what is wrong
+        ray.shutdown()
+        raise DeviceError(f"Ray cluster at {one_line(address or 'this machine')}: {_said(error)}") from error
+    try:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)  # Ray has put its own there
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        yield Cluster(
+            str(ray.get_runtime_context().gcs_address),
+            tuple(Node(node.get("CPU", 0.0), node.get("GPU", 0.0)) for node in nodes),
+        )
+    finally:
+        ray.shutdown()
+
+
+def _refuse_unreachable(address: str) -> None:
+    host, _, port = address.rpartition(":")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=REACH_S):
+            return
+    except OSError as error:
+        raise DeviceError(
+            f"Ray cluster at {one_line(address)}: cannot be reached: {error.strerror or error}; `ray status` on its "
+            "head tells whether it runs"
+        ) from error
+
+
+def _said(error: Exception) -> str:
+    return one_line(" ".join(str(error).split()) or type(error).__name__)[:SAID]
