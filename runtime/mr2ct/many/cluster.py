@@ -10,12 +10,20 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from mr2ct.errors import DeviceError
 from mr2ct.many.text import one_line
+from mr2ct.quiet import quiet_native_stderr
+
+TOKEN = Path.home() / ".ray" / "auth_token"  # https://docs.ray.io/en/latest/ray-security/token-auth.html
 
 try:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a cluster started here reports to nobody
+    os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")  # of what it prints between our lines: none
+    # Clusters want the token of whoever starts them, and Ray offers it to one that runs only when it is told to
+    if any(os.environ.get(name) for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")) or TOKEN.exists():
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
     import ray
     import ray.data
     from ray.exceptions import RayError
@@ -59,21 +67,25 @@ def connected(address: str | None) -> Iterator[Cluster]:
     before = signal.getsignal(signal.SIGTERM)
     if address is not None:
         _refuse_unreachable(address)
-    try:
-        ray.init(address=address, logging_level=logging.CRITICAL, log_to_driver=False, include_dashboard=False)
-    except Exception as error:  # ConnectionError, RuntimeError, ValueError, by what is wrong
-        ray.shutdown()
-        raise DeviceError(f"Ray cluster at {one_line(address or 'this machine')}: {_said(error)}") from error
-    try:
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, before)  # Ray has put its own there
-        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        yield Cluster(
-            str(ray.get_runtime_context().gcs_address),
-            tuple(Node(node.get("CPU", 0.0), node.get("GPU", 0.0)) for node in nodes),
-        )
-    finally:
-        ray.shutdown()
+    with quiet_native_stderr():  # of Ray's C++
+        try:
+            ray.init(address=address, logging_level=logging.CRITICAL, log_to_driver=False, include_dashboard=False)
+        except Exception as error:  # ConnectionError, RuntimeError, ValueError, by what is wrong
+            ray.shutdown()
+            raise DeviceError(
+                f"Ray cluster at {one_line(address or 'this machine')}: {_said(error)}; `ray status` tells whether it "
+                "runs, `ray get-auth-token` the token it may want"
+            ) from error
+        try:
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGTERM, before)  # Ray has put its own there
+            nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+            yield Cluster(
+                address or str(ray.get_runtime_context().gcs_address),
+                tuple(Node(node.get("CPU", 0.0), node.get("GPU", 0.0)) for node in nodes),
+            )
+        finally:
+            ray.shutdown()
 
 
 def _refuse_unreachable(address: str) -> None:

@@ -6,30 +6,26 @@ https://docs.ray.io/en/latest/data/transforming-data.html#stateful-transforms
 from __future__ import annotations
 
 import logging
-import os
-import secrets
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
-from pathlib import Path
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 from mr2ct.choosing import ON_CPU
-from mr2ct.errors import DeviceError, OutputError
+from mr2ct.errors import DeviceError
 from mr2ct.many.asked import Asked
+from mr2ct.many.attempts import notes_in
 from mr2ct.many.cluster import Cluster, RayError, connected, ray
 from mr2ct.many.early import EarlyEnd
 from mr2ct.many.item import started
 from mr2ct.many.items import Item
-from mr2ct.many.manifest import Entry, Manifest, utc_now
+from mr2ct.many.manifest import Entry, Manifest
 from mr2ct.many.pipeline import AT_ONCE
 from mr2ct.many.worker import Job, Worker, as_row, model_for_nodes
 from mr2ct.many.workshop import Workshop
 from mr2ct.model import Model
 from mr2ct.triton_model import is_place
 
-RETRIES = 2  # of an item whose worker died, by Ray
-DIED = "its worker died whenever it was made, also when it was made alone; for want of memory, perhaps"
-MARK = ".manifest.ray-"  # the name of a run's mark begins so
+SAID = 300  # characters of what Ray says
 
 
 @dataclass(frozen=True)
@@ -77,7 +73,8 @@ class OnRay:
         """See Workshop."""
         nodes, share = len(self.cluster.nodes), self.share
         takes = f"{'a GPU and ' if share.gpus else ''}{share.cpus:g} CPU{'s' if share.cpus != 1 else ''}"
-        room = f"{self.workers} workers" if self.workers else f"room for {share.room} workers"
+        count = self.workers or share.room
+        room = f"{'' if self.workers else 'room for '}{count} worker{'s' if count != 1 else ''}"
         waits = "; no GPU there yet, waiting for one" if share.gpus and not self.cluster.gpus else ""
         return (
             f"the Ray cluster at {self.cluster.told}: {nodes} node{'s' if nodes != 1 else ''}, {room} of {takes}{waits}"
@@ -94,55 +91,45 @@ class OnRay:
         """See Workshop.
 
         All items get their first line now: when a worker takes one the driver does not know. An item whose worker dies
-        is given to another one, so it may be made twice, into the same bytes. What killed several workers is made once
-        more with no other volume in its worker: of those that died it may have been the one beside that killed.
+        is given to another one, so it may be made twice, into the same bytes.
         """
         begun = [started(item, ours=ours) for item, ours in todo]
         manifest.append(*begun)
-        left = {item.id: (item, entry.ours) for (item, _), entry in zip(todo, begun, strict=True)}
-        end, named = EarlyEnd(), model_for_nodes(model)
-        with _mark(manifest.file.parent) as mark:
-            job = Job(*named, asked, self.threads, mark)
-            for at_once in (AT_ONCE, 1):
-                for entry in self._made(list(left.values()), job, at_once):
-                    if left.pop(entry.id, None) is None:
-                        continue  # a worker that was taken for dead was not
-                    manifest.append(entry)
-                    on_entry(entry)
-                    end.look_at(entry)
-                    if end.why:
-                        return end.why
-        for entry in begun:
-            if entry.id in left:
-                died = replace(entry, state="failed", ended=utc_now(), reason=DIED, exit_code=DeviceError.exit_code)
-                manifest.append(died)
-                on_entry(died)
-        return ""
+        left, end, named = {item.id for item, _ in todo}, EarlyEnd(), model_for_nodes(model)
+        rows = [as_row(item, ours=entry.ours) for (item, _), entry in zip(todo, begun, strict=True)]
+        with notes_in(manifest.file.parent) as notes:
+            for entry in self._made(rows, Job(*named, asked, self.threads, notes)):
+                if entry.id not in left:
+                    continue  # a worker that was taken for dead was not
+                left.remove(entry.id)
+                manifest.append(entry)
+                on_entry(entry)
+                end.look_at(entry)
+                if end.why:
+                    break
+        return end.why
 
-    def _made(self, items: Sequence[tuple[Item, bool]], job: Job, at_once: int) -> Iterator[Entry]:
-        """The last line of each item, as they are made; of those whose workers died again and again, none."""
-        if not items:
-            return
+    def _made(self, items: Sequence[dict[str, bytes]], job: Job) -> Iterator[Entry]:
+        """The last line of each item, as they are made."""
         most = self.workers or len(items)
         pool = ray.data.ActorPoolStrategy(
-            min_size=min(most, self.workers or 1),
+            min_size=self.workers or 1,
             max_size=most,
             initial_size=min(most, self.workers or max(1, self.share.room)),
-            max_concurrent_calls_per_actor=at_once,
-            max_tasks_in_flight_per_actor=None if at_once > 1 else 1,
+            max_concurrent_calls_per_actor=AT_ONCE,
             enable_true_multi_threading=True,
         )
-        rows = ray.data.from_items([as_row(item, ours=ours) for item, ours in items], override_num_blocks=len(items))
+        rows = ray.data.from_items(list(items), override_num_blocks=len(items))
         made = rows.map_batches(
             Worker, fn_constructor_args=(job,), batch_size=None, batch_format="pyarrow", compute=pool,
-            num_cpus=self.share.cpus, num_gpus=self.share.gpus or None, max_task_retries=RETRIES,
+            num_cpus=self.share.cpus, num_gpus=self.share.gpus or None,
         )  # fmt: skip
         try:
             for batch in made.iter_batches(prefetch_batches=0, batch_size=None):
                 for line in batch["entry"]:
                     yield Entry.of_line(str(line))
         except RayError as error:
-            raise DeviceError(f"Ray: {' '.join(str(error).split())[:300]}") from error
+            raise DeviceError(f"Ray: {' '.join(str(error).split())[:SAID]}") from error
 
 
 @contextmanager
@@ -154,22 +141,4 @@ def on_ray(
         logging.getLogger("ray.data").setLevel(logging.CRITICAL)
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = context.print_on_execution_start = False
-        context.max_errored_blocks = -1
         yield OnRay(cluster, share_of(cluster, asked.device, threads), workers, threads)
-
-
-@contextmanager
-def _mark(out: Path) -> Iterator[Path]:
-    """A file in OUT_DIR that nothing but this run has made."""
-    for stale in out.glob(f"{MARK}*"):
-        stale.unlink(missing_ok=True)
-    mark = Path(os.path.abspath(out)) / f"{MARK}{secrets.token_hex(8)}"
-    try:
-        mark.touch(exist_ok=False)
-    except OSError as error:
-        raise OutputError(f"{out}: cannot write there: {error.strerror}") from error
-    try:
-        yield mark
-    finally:
-        with suppress(OSError):
-            mark.unlink()

@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from mr2ct.many.asked import Asked
+from mr2ct.many.attempts import clear_notes
 from mr2ct.many.items import Item, place_items, refuse_among
 from mr2ct.many.listing import find_sources
 from mr2ct.many.manifest import MANIFEST, Entry, Manifest, open_manifest
@@ -69,6 +70,7 @@ def run_many(
         opened.way_back()  # raises now where there is none
     with open_manifest(out) as manifest:
         clear_torn(_begun(items, manifest), asked)
+        clear_notes(out)
         before = plan(items, manifest.entries, asked, opened, verify=verify)
         made: list[Entry] = []
         early = ""

@@ -15,13 +15,16 @@ from mr2ct.choosing import choose_backend
 from mr2ct.errors import DeviceError, ModelError, Mr2ctError
 from mr2ct.hashing import file_sha256
 from mr2ct.many.asked import Asked
-from mr2ct.many.item import started
+from mr2ct.many.attempts import MOST, Room, begin, end
+from mr2ct.many.item import OUT_OF_MEMORY, started
 from mr2ct.many.items import Item
-from mr2ct.many.manifest import Entry
+from mr2ct.many.manifest import Entry, utc_now
 from mr2ct.many.pipeline import Maker, load
 from mr2ct.many.text import one_line
 from mr2ct.model import CARD, INSTALLED, Model, open_model
 from mr2ct.slabs import linear_algebra_on_one_core
+
+DIED = f"{MOST} workers died while they made it; the last ones made nothing else, and may have been out of memory"
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,8 @@ class Job:
 
     model: the name of one that comes with mr2ct, or an absolute path that is the same on every node.  card_sha256: of
     its card, which has those of its files.  asked: what every item is made with.  threads: of an engine on the CPU.
-    mark: a file in OUT_DIR that is there as long as the run; who does not see it has another folder of that name.
+    notes: a folder in OUT_DIR that is there as long as the run, see mr2ct.many.attempts; who does not see it has
+    another OUT_DIR of that name.
     version: of the driver's mr2ct.
     """
 
@@ -38,7 +42,7 @@ class Job:
     card_sha256: str
     asked: Asked
     threads: int | None
-    mark: Path
+    notes: Path
     version: str = mr2ct.__version__
 
 
@@ -56,6 +60,7 @@ class Worker:
 
     def __init__(self, job: Job) -> None:
         self._node = socket.gethostname()
+        self._notes, self._room = job.notes, Room()
         self._open = ExitStack()  # as long as the process
         self._maker: Maker | Mr2ctError
         try:
@@ -69,19 +74,39 @@ class Worker:
         return {"entry": [replace(self.make(item, ours=ours), node=self._node).as_line()]}
 
     def make(self, item: Item, *, ours: bool) -> Entry:
-        """See mr2ct.many.item.make_item. Where this worker could not begin, the item fails, and the run stops."""
-        if isinstance(self._maker, Maker):
-            return self._maker.make(item, ours=ours)
-        why = self._maker
-        reason = f"{one_line(self._node)}: {one_line(why)}"
-        return replace(started(item, ours=ours), state="failed", reason=reason, exit_code=why.exit_code, stops=True)
+        """See mr2ct.many.item.make_item. Where this worker could not begin, the item fails, and the run stops.
+
+        What a worker died of before is made alone, and fails when it was begun too often.
+        """
+        try:
+            if not isinstance(self._maker, Maker):
+                raise self._maker
+            times = begin(self._notes, item.id)
+        except Mr2ctError as error:
+            return self._failed(item, f"{self._node}: {error}", error.exit_code, ours=ours, stops=True)
+        if times > MOST:
+            return self._failed(item, DIED, OUT_OF_MEMORY, ours=ours)
+        with self._room.alone() if times > 1 else self._room.together():
+            made = self._maker.make(item, ours=ours)
+        end(self._notes, item.id)
+        return made
+
+    def _failed(self, item: Item, reason: str, code: int, *, ours: bool, stops: bool = False) -> Entry:
+        return replace(
+            started(item, ours=ours),
+            state="failed",
+            ended=utc_now(),
+            reason=one_line(reason),
+            exit_code=code,
+            stops=stops,
+        )
 
     def _opened(self, job: Job) -> Maker:
         if job.version != mr2ct.__version__:
             raise DeviceError(f"has mr2ct {mr2ct.__version__}, and the run is of {job.version}")
-        if not job.mark.is_file():
+        if not job.notes.is_dir():
             raise DeviceError(
-                f"{job.mark.parent} is another folder here, or none; OUT_DIR must be on storage that all nodes share"
+                f"{job.notes.parent} is another folder here, or none; OUT_DIR must be on storage that all nodes share"
             )
         model = open_model(job.model)
         if file_sha256(model.folder / CARD) != job.card_sha256:

@@ -23,24 +23,29 @@ def cluster(cpus: int, extra_path: Path | None = None) -> Iterator[str]:
     """A head without workers, until the end of the block; its address. extra_path: first on the path of its workers."""
     port = free_port()
     paths = [*([str(extra_path)] if extra_path else []), *map(os.path.abspath, sys.path)]
-    with tempfile.TemporaryDirectory(prefix="ray", dir="/tmp") as folder:  # its sockets need a short path
+    with (
+        tempfile.TemporaryDirectory(prefix="ray", dir="/tmp", ignore_cleanup_errors=True) as folder,  # of a short path
+        tempfile.TemporaryFile() as told,
+    ):
         process = subprocess.Popen(
             [
-                sys.executable, "-c", CODE, "start", "--head", "--block", f"--port={port}", f"--num-cpus={cpus}",
-                "--include-dashboard=false", "--disable-usage-stats", f"--temp-dir={folder}",
+                sys.executable, "-c", CODE, "start", "--head", "--block", "--node-ip-address=127.0.0.1",
+                f"--port={port}", f"--num-cpus={cpus}", "--include-dashboard=false", "--disable-usage-stats",
+                f"--temp-dir={folder}",
             ],
             env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+            stdout=told, stderr=told, start_new_session=True,
         )  # fmt: skip
+
+        def runs() -> bool:
+            told.seek(0)
+            return b"To terminate the Ray runtime" in told.read()
+
         try:
-            wait_for(lambda: any(Path(folder).glob("session_latest/node_ip_address.json")), process)
+            wait_for(runs, process)
             yield f"127.0.0.1:{port}"
         finally:
-            process.send_signal(signal.SIGTERM)
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(timeout=20)
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+            os.killpg(process.pid, signal.SIGKILL)  # asked politely it waits for what runs on it
             process.wait()
 
 
