@@ -2,7 +2,8 @@
 
     python benchmarks/archive_on_ray.py [--volumes 200] [--slabs 24] [--rounds 2] [--save archive-on-ray-cpu]
 
-The same drawn heads by every way, in turns, the CTs compared bit for bit: 200 small ones with an engine that does
+The same drawn heads by every way, in turns; the CTs are compared bit for bit with those of one process whose engine
+has as many threads, on which bf16 sums depend. 200 small ones with an engine that does
 nothing, and slabs with head-t1. The cluster runs before and after, so what is timed is a whole mr2ct-run --ray: Python,
 joining, workers with their engines, volumes. Workers share the cores; 4 on 2 cores is more than there is room for. In
 the last turn over the small ones a worker is killed (SIGKILL) after a tenth and the driver after a half, and a second
@@ -68,8 +69,10 @@ def main() -> None:
 def measured(title: str, mr: Path, model: str, address: str, rounds: int) -> dict[str, Any]:
     """All ways over one archive, in turns, the order turned round from round to round."""
     ways: dict[str, list[str]] = {ONE: []}
+    threads_of = {ONE: available_cores()}
     for count in WORKERS:
         threads = max(1, available_cores() // count)
+        threads_of[f"Ray, {count} worker{'s' if count > 1 else ''}"] = threads
         ways[f"Ray, {count} worker{'s' if count > 1 else ''}"] = [
             "--ray", address, "--workers", str(count), "--threads", str(threads),
         ]  # fmt: skip
@@ -78,7 +81,10 @@ def measured(title: str, mr: Path, model: str, address: str, rounds: int) -> dic
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     memory: dict[str, list[float]] = {}
     made: dict[str, dict[str, str]] = {}
-    _turn(mr, out, model, [])  # certificates and compiled graphs are kept from here on
+    alone: dict[int, dict[str, str]] = {}
+    for threads in set(threads_of.values()):  # certificates and compiled graphs are kept from here on
+        _turn(mr, out, model, ["--threads", str(threads)])
+        alone[threads] = _shas(out)
     for number in range(rounds):
         for name in list(ways)[:: -1 if number % 2 else 1]:
             seconds[name].append(_turn(mr, out, model, ways[name], memory.setdefault(name, [])))
@@ -90,7 +96,7 @@ def measured(title: str, mr: Path, model: str, address: str, rounds: int) -> dic
         "volumes": volumes,
         "rounds": rounds,
         "engines": sorted(engines),
-        "bit_equal": all(one == made[ONE] and len(one) == volumes for one in made.values()),
+        "bit_equal": all(one == alone[threads_of[name]] and len(one) == volumes for name, one in made.items()),
         "ways": [
             {
                 "way": name,
