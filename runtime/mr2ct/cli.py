@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -12,7 +11,6 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -25,6 +23,7 @@ from mr2ct.model import DEFAULT, Model, installed_models, open_model
 from mr2ct.places import beside, check_places, is_series, nifti_of
 from mr2ct.quiet import note
 from mr2ct.report import as_json, remarks, table
+from mr2ct.stoppable import hear_signals
 from mr2ct.trip import Wishes, make_synthetic_ct
 from mr2ct.writing import whole_or_not_at_all
 
@@ -149,7 +148,7 @@ def main(
     output cannot be written, 7 the gate refuses the volume, 8 some of many failed or were refused, 130 stopped. No file
     is ever left half-written.
     """
-    signal.signal(signal.SIGTERM, _stop)
+    hear_signals()
     started = time.perf_counter()
     wishes = Wishes(**wished, mark_synthetic=not unmarked)
     with _told_in_a_line(), ExitStack() as engines:
@@ -255,7 +254,3 @@ def _list_models(context: click.Context) -> None:
         megabytes = sum(facts.bytes for facts in card.files.values()) / 1e6
         click.echo(f"{name}  version {card.version}, {megabytes:.0f} MB, {card.description}")
     context.exit()
-
-
-def _stop(_signal: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt

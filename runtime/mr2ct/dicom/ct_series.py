@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -33,6 +34,7 @@ from mr2ct.dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NA
 from mr2ct.dicom.verbatim import encoded
 from mr2ct.grid import Grid
 from mr2ct.provenance import Provenance
+from mr2ct.stoppable import run_stoppable
 from mr2ct.volume import Volume
 
 HU_RANGE = (-1024, 3071)  # 0 to 4095 as stored
@@ -147,11 +149,16 @@ def _write(folder: Path, files: Iterator[bytes]) -> None:
     for number, content in enumerate(files, 1):
         paths.append(folder / f"IM{number:04d}.dcm")
         paths[-1].write_bytes(content)
-    with ThreadPoolExecutor(SYNCING_THREADS) as threads:
-        for _ in threads.map(_sync, paths):
-            pass
+    stopped = threading.Event()
 
+    def sync(path: Path) -> None:
+        if not stopped.is_set():
+            with open(path, "r+b") as file:
+                os.fsync(file.fileno())
 
-def _sync(path: Path) -> None:
-    with open(path, "r+b") as file:
-        os.fsync(file.fileno())
+    def sync_all() -> None:
+        with ThreadPoolExecutor(SYNCING_THREADS) as threads:
+            for _ in threads.map(sync, paths):
+                pass
+
+    run_stoppable(sync_all, stopped.set)

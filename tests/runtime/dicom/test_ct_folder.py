@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -291,9 +291,11 @@ import sys
 from pathlib import Path
 from dicom_drawn import PROVENANCE, draw_mr_series, some_ct
 from mr2ct.dicom.ct_series import write_ct_series
+from mr2ct.stoppable import hear_signals
 from runtime.volumes import grid_of, turned
 grid = grid_of((80, 64, 60), (1, 1, 1), (0, 0, 0), turned(0, 0, 0))
 series = draw_mr_series(Path(sys.argv[1]), grid)
+hear_signals()
 print("ready", flush=True)
 try:
     while True:
@@ -314,19 +316,11 @@ def test_ctrl_c_in_the_middle_of_writing_leaves_a_whole_series_or_none(tmp_path:
         deadline = time.monotonic() + PATIENCE_S
         while not any(folder.glob(".*.partial/new/IM0030.dcm")) and time.monotonic() < deadline:
             time.sleep(0.0005)
-        out, err = _stopped(process)
+        process.send_signal(signal.SIGINT)
+        try:
+            out, err = process.communicate(timeout=PATIENCE_S)
+        finally:
+            process.kill()
     assert out.split() == ["ready", "interrupted"], err
     assert [p.name for p in folder.iterdir()] in ([], ["ct"])
     assert len(contents(folder)) in (0, 61)
-
-
-def _stopped(process: subprocess.Popen[str]) -> tuple[str, str]:
-    """What a process says that is interrupted until it ends: about one Ctrl-C in fifteen meets code that loses it."""
-    try:
-        for _ in range(5):
-            process.send_signal(signal.SIGINT)
-            with suppress(subprocess.TimeoutExpired):
-                return process.communicate(timeout=PATIENCE_S / 5)
-    finally:
-        process.kill()
-    return process.communicate()
