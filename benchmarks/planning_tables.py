@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from throughput_table import throughput_text
+
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 PAGES = tuple(ROOT / "docs" / f"{name}.md" for name in ("capacity", "clusters", "training-across-nodes"))
@@ -147,6 +149,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "inputs": inputs,
     "projection": projection,
     "ray": ray,
+    "many": lambda: throughput_text(_result("throughput-cpu")),
 }
 
 

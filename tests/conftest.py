@@ -17,8 +17,8 @@ HEADS = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Trainings first: a file runs on one core, and at the end none should wait for the longest."""
-    items.sort(key=lambda item: "training" not in item.path.parts)
+    """Trainings and the cluster first: a file runs on one core, and at the end none should wait for the longest."""
+    items.sort(key=lambda item: "training" not in item.path.parts and item.path.name != "test_on_ray.py")
 
 
 @pytest.fixture(scope="session", autouse=True)

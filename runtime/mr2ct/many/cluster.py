@@ -33,6 +33,8 @@ except ImportError as error:
 __all__ = ["Cluster", "Node", "RayError", "connected", "ray"]  # Ray comes from here: its absence is told above
 
 REACH_S = 5.0  # for the head to take a connection; Ray itself tries for minutes
+WATCH_S = 5.0  # between two looks at the head
+SILENCES = 3  # one after the other, and it is taken for gone
 SAID = 300  # characters of what Ray says
 
 
@@ -80,24 +82,62 @@ def connected(address: str | None) -> Iterator[Cluster]:
             if threading.current_thread() is threading.main_thread():
                 signal.signal(signal.SIGTERM, before)  # Ray has put its own there
             nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-            yield Cluster(
-                address or str(ray.get_runtime_context().gcs_address),
-                tuple(Node(node.get("CPU", 0.0), node.get("GPU", 0.0)) for node in nodes),
-            )
+            head = str(ray.get_runtime_context().gcs_address)
+            with _watched(head, address or head):
+                yield Cluster(
+                    address or head, tuple(Node(node.get("CPU", 0.0), node.get("GPU", 0.0)) for node in nodes)
+                )
         finally:
             ray.shutdown()
 
 
-def _refuse_unreachable(address: str) -> None:
-    host, _, port = address.rpartition(":")
+@contextmanager
+def _watched(head: str, told: str) -> Iterator[None]:
+    """Raise DeviceError in the block, which is in the main thread, when the head is gone.
+
+    Ray waits a minute for it and then ends this process without a word.
+    """
+    over, gone, main = threading.Event(), threading.Event(), threading.get_ident()
+
+    def watch() -> None:
+        silent = 0
+        while silent < SILENCES and not over.wait(WATCH_S):
+            silent = 0 if _unreachable(head) is None else silent + 1
+        if not over.is_set():
+            gone.set()
+            signal.pthread_kill(main, signal.SIGINT)  # which ends its waiting
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
     try:
-        with socket.create_connection((host.strip("[]"), int(port)), timeout=REACH_S):
-            return
-    except OSError as error:
+        yield
+    except KeyboardInterrupt:
+        if gone.is_set():
+            raise DeviceError(
+                f"Ray cluster at {told}: its head is gone; what was not done is for the next run"
+            ) from None
+        raise
+    finally:
+        over.set()
+
+
+def _refuse_unreachable(address: str) -> None:
+    error = _unreachable(address)
+    if error is not None:
         raise DeviceError(
             f"Ray cluster at {one_line(address)}: cannot be reached: {error.strerror or error}; `ray status` on its "
             "head tells whether it runs"
         ) from error
+
+
+def _unreachable(address: str) -> OSError | None:
+    """Why no connection is taken there; None where one is."""
+    host, _, port = address.rpartition(":")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=REACH_S):
+            return None
+    except OSError as error:
+        return error
 
 
 def _said(error: Exception) -> str:

@@ -41,7 +41,7 @@ def share_of(cluster: Cluster, device: str, threads: int | None) -> Share:
     """What a worker takes: one GPU where it is to use one, with its part of the node's CPUs; else all CPUs of a node.
 
     Of unequal nodes the smallest decides. threads: CPUs of a worker all the same. A GPU that no node has now is waited
-    for: the cluster may grow. Raises DeviceError where no node has so many CPUs.
+    for, and so are CPUs where there are none: the cluster may grow. Raises DeviceError where no node has so many CPUs.
     """
     on_gpu = cluster.gpus > 0 if device == "auto" else device not in ON_CPU and not is_place(device)
     nodes = [node for node in cluster.nodes if node.gpus > 0 or not on_gpu] or list(cluster.nodes)
@@ -49,7 +49,7 @@ def share_of(cluster: Cluster, device: str, threads: int | None) -> Share:
     most = max(node.cpus for node in nodes)
     least = min(node.cpus // max(node.gpus, 1) if on_gpu else node.cpus for node in nodes if node.cpus or not most)
     cpus = threads or max(1.0, least)
-    if cpus > most:
+    if cpus > most > 0:
         raise DeviceError(f"Ray cluster at {cluster.told}: no node has {cpus:g} CPUs, the largest has {most:g}")
     room = sum(int(min(node.cpus // cpus, node.gpus if on_gpu else node.cpus // cpus)) for node in nodes)
     return Share(cpus, gpus, room)

@@ -42,6 +42,14 @@ def make_item(item, *given, **named):
 pipeline.make_item = make_item
 """
 
+# mr2ct-run that looks after the head more often
+WATCHFUL = """
+import mr2ct.many.cluster
+mr2ct.many.cluster.WATCH_S = 0.2
+from mr2ct.cli import main
+main()
+"""
+
 
 @pytest.fixture(scope="module", autouse=True)
 def token() -> Iterator[None]:
@@ -171,6 +179,21 @@ def test_a_cluster_is_started_for_the_run_where_there_is_none_and_ends_with_it(
     assert len(list((tmp_path / "pngs").iterdir())) == len(given)
 
 
+def test_a_head_that_dies_ends_the_run_in_a_line_and_the_next_one_goes_on(
+    mr: Path, model: Model, expected: dict[str, str], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    with cluster(1) as address:
+        process = start(mr, "-o", out, "--model", model.folder, "--ray", address, code=WATCHFUL)
+        wait_for(lambda: done(out) >= 2, process)
+    told, errors = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 5, (told, errors)
+    assert errors == f"mr2ct-run: Ray cluster at {address}: its head is gone; what was not done is for the next run\n"
+    assert 2 <= done(out) < COUNT
+    assert run(mr, "-o", out, "--model", model.folder).exit_code == 0
+    assert {name: one[0] for name, one in files(out).items()} == expected
+
+
 def test_a_head_that_is_not_there_is_told_at_the_start(mr: Path, model: Model, tmp_path: Path) -> None:
     result = run(mr, "-o", tmp_path / "out", "--model", model.folder, "--ray", "127.0.0.1:9")
     assert result.exit_code == 5, result.output
@@ -232,6 +255,7 @@ def test_a_worker_makes_what_a_run_makes(job: Job, mr: Path, expected: dict[str,
         ([(8, 0)], "tensorrt", None, Share(8, 1, 0)),
         ([(2, 0), (0, 0)], "auto", None, Share(2, 0, 1)),
         ([(16, 4)], "triton://gpu:8001", 1, Share(1, 0, 16)),
+        ([(0, 0)], "auto", None, Share(1, 0, 0)),
     ],
 )
 def test_a_worker_takes_a_gpu_or_a_node(
