@@ -121,7 +121,7 @@ class OnRay:
         )
         rows = ray.data.from_items(list(items), override_num_blocks=len(items))
         made = rows.map_batches(
-            Worker, fn_constructor_args=(job,), batch_size=None, batch_format="pyarrow", compute=pool,
+            Worker, fn_constructor_args=(job,), batch_size=1, batch_format="pyarrow", compute=pool,
             num_cpus=self.share.cpus, num_gpus=self.share.gpus or None,
         )  # fmt: skip
         try:

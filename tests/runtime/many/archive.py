@@ -63,11 +63,11 @@ def run(*arguments: object) -> Result:
 COMMAND = [sys.executable, "-c", "from mr2ct.cli import main; main()"]
 
 
-def start(*arguments: object, code: str = COMMAND[-1], **given: Any) -> subprocess.Popen[str]:
+def start(*arguments: object, code: str = COMMAND[-1], device: str = "cpu", **given: Any) -> subprocess.Popen[str]:
     """mr2ct-run, in a process of its own. code: another program with the same arguments."""
     paths = {"PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))}
     return subprocess.Popen(
-        [sys.executable, "-c", code, *map(str, arguments), "--device", "cpu"],
+        [sys.executable, "-c", code, *map(str, arguments), "--device", device],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **paths}, **given,
     )  # fmt: skip
 

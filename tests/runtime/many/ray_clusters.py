@@ -19,8 +19,11 @@ CODE = "from ray.scripts.scripts import main; main()"  # the command `ray`, by t
 
 
 @contextmanager
-def cluster(cpus: int, extra_path: Path | None = None) -> Iterator[str]:
-    """A head without workers, until the end of the block; its address. extra_path: first on the path of its workers."""
+def cluster(cpus: int, extra_path: Path | None = None, gpus: int = 0) -> Iterator[str]:
+    """A head without workers, until the end of the block; its address.
+
+    extra_path: first on the path of its workers.  gpus: that it counts, whether there are any or not.
+    """
     port = free_port()
     paths = [*([str(extra_path)] if extra_path else []), *map(os.path.abspath, sys.path)]
     with (
@@ -30,7 +33,8 @@ def cluster(cpus: int, extra_path: Path | None = None) -> Iterator[str]:
         process = subprocess.Popen(
             [
                 sys.executable, "-c", CODE, "start", "--head", "--block", "--node-ip-address=127.0.0.1",
-                f"--port={port}", f"--num-cpus={cpus}", "--include-dashboard=false", "--disable-usage-stats",
+                f"--port={port}", f"--num-cpus={cpus}", f"--num-gpus={gpus}",
+                "--include-dashboard=false", "--disable-usage-stats",
                 f"--temp-dir={folder}",
             ],
             env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},

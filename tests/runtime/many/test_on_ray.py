@@ -194,6 +194,21 @@ def test_a_head_that_dies_ends_the_run_in_a_line_and_the_next_one_goes_on(
     assert {name: one[0] for name, one in files(out).items()} == expected
 
 
+def test_with_gpus_a_worker_takes_one_each_and_may_fall_back_to_the_cpu_like_any_run(
+    mr: Path, model: Model, tmp_path: Path
+) -> None:
+    """Of the cluster's count: no GPU is needed to be given one."""
+    given, out = sorted(mr.iterdir())[:2], tmp_path / "out"
+    with (
+        cluster(4, gpus=2) as address,
+        start(*given, "-o", out, "--model", model.folder, "--ray", address, device="auto") as process,
+    ):
+        told, errors = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 0, (told, errors)
+    assert f"the Ray cluster at {address}: 1 node, room for 2 workers of a GPU and 2 CPUs\n" in told
+    assert done(out) == 2
+
+
 def test_a_head_that_is_not_there_is_told_at_the_start(mr: Path, model: Model, tmp_path: Path) -> None:
     result = run(mr, "-o", tmp_path / "out", "--model", model.folder, "--ray", "127.0.0.1:9")
     assert result.exit_code == 5, result.output
