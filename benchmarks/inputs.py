@@ -11,20 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from contenders import HEADS, SLICES, WEIGHTS
 from macs import parameters
 from mr2ct.card import Card, FileFacts
-from mr2ct.errors import ModelError
 from mr2ct.head import head_mask
 from mr2ct.intensity import mr_limits, to_network
 from mr2ct.model import CARD, Model, graph_file, open_model
 from mr2ct.model_grid import place, to_model_grid
 from mr2ct.reading import read_volume
 from mr2ct.volume import Volume
+from mr2ct_export.more_graphs import generator_of
 from mr2ct_training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from mr2ct_training.generator import Generator, GeneratorConfig
+from mr2ct_training.generator import Generator
 
 REFERENCE_SLICES = 3
 
@@ -86,34 +85,6 @@ def prepare(
     np.save(folder / HEADS, heads[first : first + count])
     save_checkpoint(Checkpoint(generator_of(opened), card.mr_window, card.ct_window_hu), folder / WEIGHTS)
     return opened
-
-
-def generator_of(model: Model) -> Generator:
-    """The PyTorch generator that a model's fp32 graph was made of; the graph keeps the names of its weights.
-
-    Raises ModelError when a weight is missing, but for biases: the exporter leaves out those that are all 0.
-    """
-    import onnx
-
-    file = graph_file("fp32")
-    graph = onnx.load_from_string(model.read(file)).graph
-    tensors = {  # those kept in half precision were rounded before anything was measured: nothing is lost
-        tensor.name.removesuffix(".half"): onnx.numpy_helper.to_array(tensor).astype(np.float32)
-        for tensor in graph.initializer
-        if tensor.data_type in (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16)
-    }
-    told = model.card.generator
-    network = Generator(GeneratorConfig(width=told["width"], blocks=told.get("blocks", GeneratorConfig.blocks))).eval()
-    weights = {
-        name: torch.zeros_like(weight) if name.endswith(".bias") else weight
-        for name, weight in network.state_dict().items()
-    }
-    missing = [name for name in weights if name not in tensors and not name.endswith(".bias")]
-    if missing:
-        raise ModelError(f"{model.folder / file}: no weight {missing[0]}; PyTorch cannot be run beside this model")
-    found = {name: torch.from_numpy(tensors[name].copy()) for name in weights if name in tensors}
-    network.load_state_dict({**weights, **found})
-    return network
 
 
 def _drawn_head(folder: Path) -> Path:

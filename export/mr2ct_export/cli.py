@@ -9,7 +9,7 @@ import click
 
 from mr2ct_export.engines import build_engine, check_engine, clear_engines, list_engines
 from mr2ct_export.repository import refuse_name, refuse_repository, serve_folder
-from mr2ct_export.telling import gate_line, tell_cycle
+from mr2ct_export.telling import gate_line, tell_model
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -118,8 +118,9 @@ def main(
     Every graph is run over the reference slices and compared with PyTorch fp32 in HU. One that is outside its budget is
     not written, and the exit code is 1.
 
-    CHECKPOINT may be a model folder, with --gate: --out gets the same model with these limits; or with --triton alone:
-    REPO gets its graphs as they are. With --tensorrt Triton gets the engine in the place of its graph.
+    CHECKPOINT may be a model folder, or the name of a model that comes with mr2ct. With --fp16 or --int8 --out gets the
+    same model with these graphs, with --gate the same with these limits; with --triton alone REPO gets its graphs as
+    they are. With --tensorrt Triton gets the engine in the place of its graph.
 
     The int8 graph holds as many convolutions in eight bits as slices held out allow; the card tells which, and the
     error of each.
@@ -137,15 +138,17 @@ def main(
         raise click.UsageError("--int8 and --calibration MR.nii.gz go together: give both, or none")
     if tensorrt_rtx and repository is not None:
         raise click.UsageError("Triton runs no engine of TensorRT-RTX: --triton with --tensorrt, or with neither")
-    folder = checkpoint if checkpoint is not None and checkpoint.is_dir() else None
-    as_it_is = folder is not None and not gate
+    folder = _folder(checkpoint)
+    engine = repository is not None and tensorrt  # of which --fp16 says which graph it is of
+    more = folder is not None and (int8 or (fp16 and not engine))
+    as_it_is = folder is not None and not gate and not more
     if as_it_is and repository is None:
         raise click.UsageError(
-            f"{folder} is a model folder: give --gate MR.nii.gz for another gate, --triton REPO, or a CHECKPOINT"
+            f"{folder} is a model folder: give --fp16 or --int8 for more graphs, --gate MR.nii.gz for another gate, "
+            "--triton REPO, or a CHECKPOINT"
         )
-    engine = repository is not None and tensorrt  # of which --fp16 says which graph it is of
-    if folder is not None and (int8 or half_weights or reference or about or ((fp16 or tensorrt) and not engine)):
-        raise click.UsageError(f"{folder} is a model folder: with --gate or --triton nothing else of it changes")
+    if folder is not None and ((more and gate) or half_weights or reference or about or (tensorrt and not engine)):
+        raise click.UsageError(f"{folder} is a model folder: more graphs, --gate or --triton, and nothing else changes")
     if as_it_is is not (out is None):
         raise click.UsageError("Missing option '--out'." if out is None else f"{folder} stays as it is, without --out")
     from mr2ct.errors import Mr2ctError
@@ -164,7 +167,9 @@ def main(
         if repository is not None:
             refuse_repository(repository, folder, overwrite=overwrite)
         refused: tuple[str, ...] = ()
-        if folder is not None and out is not None:
+        if folder is not None and out is not None and more:
+            refused = _add_graphs(folder, fp16, calibration, out, overwrite)
+        elif folder is not None and out is not None:
             _regate(folder, gate, out, overwrite)
         elif out is not None:
             refused = _export(
@@ -264,22 +269,28 @@ def _export(
         cycle_check=cycle_check,
         overwrite=overwrite,
     )
-    card = exported.card
-    click.echo(f"{card.name}: {card.generator['parameters']:,} parameters; {card.description}")
-    for c in card.certificates:
-        megabytes = card.files[c.file].bytes / 1e6
-        click.echo(
-            f"  {c.file}  {megabytes:.1f} MB  against PyTorch fp32 over {c.voxels:,} head voxels of {c.slices} slices: "
-            f"mean {c.mean_hu:.2g}, p99.9 {c.p99_9_hu:.2g}, max {c.max_hu:.2g} HU"
-        )
-    if card.quantisation is not None:
-        q = card.quantisation
-        click.echo(f"  in int8: {len(q.int8)} of the {len(q.alone)} convolutions that could be, by {q.engine}")
-    if card.cycle is not None:
-        tell_cycle(card.cycle, card)
-    if card.trained or card.gate is not None:
-        click.echo(gate_line(card))
-    click.echo(f"model folder: {out}")
+    tell_model(exported.card, out)
+    return exported.refused
+
+
+def _folder(checkpoint: Path | None) -> Path | None:
+    """The model folder that was given in the place of a checkpoint, by its path or its name."""
+    from mr2ct.model import INSTALLED, installed_models
+
+    if checkpoint is None or checkpoint.is_dir():
+        return checkpoint
+    return INSTALLED / checkpoint if not checkpoint.exists() and str(checkpoint) in installed_models() else None
+
+
+def _add_graphs(
+    folder: Path, fp16: bool, calibrations: tuple[Path, ...], out: Path, overwrite: bool
+) -> tuple[str, ...]:
+    from mr2ct_export.folder import refuse_existing
+    from mr2ct_export.more_graphs import with_graphs
+
+    refuse_existing(out, overwrite=overwrite)
+    exported = with_graphs(folder, out, fp16=fp16, calibrations=calibrations, overwrite=overwrite)
+    tell_model(exported.card, out)
     return exported.refused
 
 
