@@ -13,7 +13,7 @@ import planning_tables
 def test_the_tables_of_a_page_are_those_of_the_committed_results(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert planning_tables.filled(text) == text, "python benchmarks/planning_tables.py"
-    assert text.count("<!-- /") >= 2
+    assert text.count("<!-- /") >= 1
 
 
 def test_only_what_is_between_the_marks_is_written() -> None:

@@ -41,15 +41,19 @@ def clear_notes(out: Path) -> None:
         shutil.rmtree(stale, ignore_errors=True)
 
 
-def begin(notes: Path, item_id: str) -> int:
-    """Note that an item is begun; returns how often it was, this time included. Raises OutputError."""
+def begun(notes: Path, item_id: str) -> int:
+    """How often an item was begun and not ended."""
     try:
-        handle = os.open(_note(notes, item_id), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
-        try:
-            os.write(handle, b".")
-            return os.fstat(handle).st_size
-        finally:
-            os.close(handle)
+        return _note(notes, item_id).stat().st_size
+    except OSError:
+        return 0
+
+
+def begin(notes: Path, item_id: str) -> None:
+    """Note that an item is begun. Raises OutputError."""
+    try:
+        with open(_note(notes, item_id), "ab") as note:
+            note.write(b".")
     except OSError as error:
         raise OutputError(f"{notes}: cannot write there: {error.strerror}") from error
 

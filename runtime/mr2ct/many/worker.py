@@ -15,7 +15,7 @@ from mr2ct.choosing import choose_backend
 from mr2ct.errors import DeviceError, ModelError, Mr2ctError
 from mr2ct.hashing import file_sha256
 from mr2ct.many.asked import Asked
-from mr2ct.many.attempts import MOST, Room, begin, end
+from mr2ct.many.attempts import MOST, Room, begin, begun, end
 from mr2ct.many.item import OUT_OF_MEMORY, started
 from mr2ct.many.items import Item
 from mr2ct.many.manifest import Entry, utc_now
@@ -81,14 +81,15 @@ class Worker:
         try:
             if not isinstance(self._maker, Maker):
                 raise self._maker
-            times = begin(self._notes, item.id)
+            died = begun(self._notes, item.id)
+            if died >= MOST:
+                return self._failed(item, DIED, OUT_OF_MEMORY, ours=ours)
+            with self._room.alone() if died else self._room.together():
+                begin(self._notes, item.id)  # and not before: who waits to be alone has no part in what happens
+                made = self._maker.make(item, ours=ours)
+                end(self._notes, item.id)
         except Mr2ctError as error:
             return self._failed(item, f"{self._node}: {error}", error.exit_code, ours=ours, stops=True)
-        if times > MOST:
-            return self._failed(item, DIED, OUT_OF_MEMORY, ours=ours)
-        with self._room.alone() if times > 1 else self._room.together():
-            made = self._maker.make(item, ours=ours)
-        end(self._notes, item.id)
         return made
 
     def _failed(self, item: Item, reason: str, code: int, *, ours: bool, stops: bool = False) -> Entry:

@@ -9,17 +9,19 @@ from pathlib import Path
 import pytest
 
 from mr2ct.errors import OutputError
-from mr2ct.many.attempts import Room, begin, clear_notes, end, notes_in
+from mr2ct.many.attempts import Room, begin, begun, clear_notes, end, notes_in
 
 PATIENCE_S = 10.0
 
 
 def test_attempts_are_counted_for_each_volume_by_whoever_makes_it_until_it_ends(tmp_path: Path) -> None:
     with notes_in(tmp_path) as notes:
-        assert [begin(notes, id_) for id_ in ("a/one", "a/two", "a/one", "\udcff", "a/one")] == [1, 1, 2, 1, 3]
+        for id_ in ("a/one", "a/two", "a/one", "\udcff", "a/one"):
+            begin(notes, id_)
+        assert [begun(notes, id_) for id_ in ("a/one", "a/two", "\udcff", "a/three")] == [3, 1, 1, 0]
         end(notes, "a/one")
         end(notes, "a/one")
-        assert begin(notes, "a/one") == 1
+        assert [begun(notes, id_) for id_ in ("a/one", "a/two")] == [0, 1]
     assert list(tmp_path.iterdir()) == []
 
 
