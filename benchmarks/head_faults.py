@@ -6,8 +6,9 @@
 (over 250 HU), the MAE inside the skull, how much of it came out as bone, and how much of the vault's bone did not.
 --mr takes MRs of which nothing is known. From a point 65 mm below the vertex rays go out through the vault: how many
 meet no bone, how wide the largest hole of it is, how thick bone is; beside them bone deep inside the head, air in the
-scalp, bone in the last two slices where the volume ends below, and what HU soft tissue has. OUT keeps the synthetic CTs
-by model; run again, it makes only what is missing. The figures end in one line of JSON.
+scalp and anywhere above 50 mm below the vertex, bone in the last two slices where the volume ends below, and what HU
+soft tissue has. OUT keeps the synthetic CTs by model; run again, it makes only what is missing. The figures end in one
+line of JSON.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from simulated_tissues import inside_skull
 
 BONE_HU, SURE_BONE_HU, MISSED_HU, AIR_HU = 250, 400, 150, -300
 SOFT_HU, BRAIN_HU = (-200, 250), (0, 80)
+AIRLESS_MM = 15  # above the point that rays go out from, and so above most frontal sinuses, no air is left to be true
 CENTRE_MM, DEEP_MM, SCALP_MM, SKIN_MM = 65, 25, 12, 3  # below the vertex; below the skin
 RAYS, RAY_MM, STEP_MM = 6000, 140, 0.5
 VAULT_MM = 12  # from the skull's inside
@@ -89,11 +91,13 @@ def alone(mr: Volume, synthetic: NDArray[Any]) -> dict[str, float]:
     above = np.arange(hu.shape[1])[None, :, None] < vertex + CENTRE_MM + 10
     soft = hu[inside & (hu > SOFT_HU[0]) & (hu < SOFT_HU[1])]
     scalp = above & (depth > SKIN_MM) & (depth < SCALP_MM)
+    vault = (depth > SKIN_MM) & (np.arange(hu.shape[1])[None, :, None] < vertex + CENTRE_MM - AIRLESS_MM)
     last = int(np.flatnonzero(inside.any(axis=(0, 2)))[-1])
     end, before = (inside[:, low:high] for low, high in ((last - 1, last + 1), (last - 8, last - 4)))
     return {
         **_vault(hu, inside, vertex),
         "deep_bone_cm3": float(((depth > DEEP_MM) & above & (hu > BONE_HU)).sum() / 1000),
+        "vault_air_cm3": float((vault & (hu < AIR_HU)).sum() / 1000),
         "scalp_air_cm3": float((scalp & (hu < AIR_HU)).sum() / 1000),
         "end_bone_percent": float(100 * (hu[:, last - 1 : last + 1][end] > BONE_HU).mean()),
         "before_end_bone_percent": float(100 * (hu[:, last - 8 : last - 4][before] > BONE_HU).mean()),
