@@ -45,6 +45,8 @@ resume=
 mr2ct-train "$out/set-2" --out "$out/run-2" $resume --start-from "${FIRST:-$out/run/last.ckpt}" --scheme paired \
     --device "${DEVICE:-auto}" --precision bf16-mixed --batch 1 --seed 2 --augment --learning-rate 0.0001 \
     --epochs 3 --epochs-linear 3 --steps-per-epoch 200
+# The weights in between: of pairs alone it learns water and thin skulls, and forgets some of the real heads' faces.
+"$python" "$here/mix_checkpoints.py" "${FIRST:-$out/run/last.ckpt}" "$out/run-2/last.ckpt" "$out/mixed.ckpt" --of-second 0.6
 
 set --
 for mr in "$data"/mr/*.nii.gz; do
@@ -52,7 +54,7 @@ for mr in "$data"/mr/*.nii.gz; do
 done
 # The gate's limits are of the real MRs and one drawn one. The simulated ones, with heads that planning CTs cut off,
 # would let through what the model is no good at.
-mr2ct-export "$out/run-2/last.ckpt" --out "$out/head-t1" --about "$here/head_t1_about.json" --half-weights --fp16 --int8 \
+mr2ct-export "$out/mixed.ckpt" --out "$out/head-t1" --about "$here/head_t1_about.json" --half-weights --fp16 --int8 \
     "$@" --gate "$out/drawn/mr/p01.nii.gz" --reference "$out/drawn/mr/p07.nii.gz" --overwrite
 # A model folder that is there already gets these limits, and nothing else of it changes, by
 #     mr2ct-export FOLDER --gate MR.nii.gz --gate ... --out FOLDER --overwrite
