@@ -10,8 +10,9 @@ real skulls, dark in the MR and bright in the CT. Writes
     OUT/mr/NAME-01.nii.gz   simulated MR, sagittal 1 mm voxels, scanner units
     OUT/ct/NAME-01.nii.gz   the same person's CT, HU, -1000 outside the head, on the same grid
 
-Each of a CT's people is another one: mirrored or not, turned, scaled and smoothly deformed. The brain is drawn at
-random (simulated_tissues.py). The same options give the same volumes; run again, it makes only what is missing.
+Each of a CT's people is another one: mirrored or not, turned, scaled and smoothly deformed; some are children, with
+thin skulls (simulated_skulls.py). The brain is drawn at random, of the young and of the old (simulated_tissues.py,
+simulated_brain.py). The same options give the same volumes; run again, it makes only what is missing.
 """
 
 from __future__ import annotations
@@ -37,12 +38,14 @@ from mr2ct.reading import read_volume
 from mr2ct.volume import Volume
 from mr2ct.writing import write_volume
 from mr2ct_training.ct_head import ct_head_mask, refuse_no_ct, without_surroundings
-from simulated_tissues import Array, field, tissues
+from simulated_brain import Array, field
+from simulated_skulls import childs_skull, thinner_bones
+from simulated_tissues import tissues
 
 MARGIN_MM = 12
 SAGITTAL = (0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, -1.0, 0.0)  # i to posterior, j to inferior, k to the left
-THIN_SHARE, THINNER_MM, LEFT_MM = 0.6, (0.5, 2.0), 1.5  # of people, on each side, of the half thickness
-BONE_HU = 200
+CHILD_SHARE, CHILD_SIZE = 0.3, 0.94  # of people, with thin skulls; of an adult's size
+THIN_SHARE, THINNER_MM = 0.6, (0.5, 2.0)  # of the others, on each side
 UNITS = 1000  # scanner units of the brightest tissue
 
 
@@ -104,12 +107,15 @@ def _head(path: Path) -> Volume:
 
 
 def another_person(ct: Volume, random: np.random.Generator) -> Volume:
-    """The CT turned, scaled, deformed by some mm and perhaps mirrored, on its own grid; (k, j, i) int16 HU."""
+    """The CT turned, scaled, deformed by some mm, perhaps mirrored, perhaps a child's; its grid; (k, j, i) int16 HU."""
     shape = ct.voxels.shape
+    child = bool(random.random() < CHILD_SHARE)
     angles = np.deg2rad(random.normal(0, (3, 3, 7)))  # about i, j and k; heads nod most, which is about k
     turn = sitk.Euler3DTransform()
     turn.SetRotation(*(float(a) for a in angles))
-    matrix = np.array(turn.GetMatrix()).reshape(3, 3)[::-1, ::-1] @ np.diag(random.uniform(0.93, 1.07, 3))
+    matrix = np.array(turn.GetMatrix()).reshape(3, 3)[::-1, ::-1] @ np.diag(
+        random.uniform(0.93, 1.07, 3) / (CHILD_SIZE if child else 1)
+    )
     if random.random() < 0.5:
         matrix[:, 0] *= -1  # k, left and right
     middle = (np.array(shape) - 1) / 2
@@ -118,20 +124,11 @@ def another_person(ct: Volume, random: np.random.Generator) -> Volume:
     for axis in range(3):
         source[axis] += np.float32(middle[axis]) + np.float32(random.uniform(1, 3)) * field(random, shape, 28, 8)
     hu = ndimage.map_coordinates(ct.voxels, source, order=1, cval=-1000)
-    if random.random() < THIN_SHARE:
+    if child:
+        hu = childs_skull(hu, random)
+    elif random.random() < THIN_SHARE:
         hu = thinner_bones(hu, float(random.uniform(*THINNER_MM)), random)
     return Volume(np.rint(hu).astype(np.int16), ct.grid)
-
-
-def thinner_bones(hu: Array, mm: float, random: np.random.Generator) -> Array:
-    """HU, (k, j, i), with so many mm less on each side of thick bones: the skulls of the young and the slight."""
-    bone = ndimage.binary_closing(hu > BONE_HU, iterations=2)
-    depth = ndimage.distance_transform_edt(bone).astype(np.float32)
-    thick = ndimage.maximum_filter(depth, 9)
-    lost = bone & (depth < mm * (1 + 0.2 * field(random, hu.shape, 20, 8))) & (thick > mm + LEFT_MM)
-    soft = np.where(lost, np.float32(40), hu)
-    edge = ndimage.binary_dilation(lost)
-    return np.where(edge, ndimage.gaussian_filter(soft, 0.5), soft)
 
 
 def simulated_mr(hu: Array, random: np.random.Generator) -> NDArray[np.int16]:
@@ -139,9 +136,10 @@ def simulated_mr(hu: Array, random: np.random.Generator) -> NDArray[np.int16]:
     shares, value = tissues(hu, random), contrast(random)
     mr = np.zeros(hu.shape, np.float32)
     for name, units in value.items():
-        share = getattr(shares, name)
-        lively = 1 + np.float32(random.uniform(0.02, 0.12)) * field(random, hu.shape, float(random.uniform(1, 4)))
-        mr += np.float32(units) * share * (lively if name in LIVELY else 1)
+        signal = np.float32(units) * getattr(shares, name)
+        if name in LIVELY:
+            signal *= 1 + np.float32(random.uniform(0.02, 0.12)) * field(random, hu.shape, float(random.uniform(1, 4)))
+        mr += signal
     mr = ndimage.gaussian_filter(mr, random.uniform(0.35, 0.75))
     mr *= np.exp(np.float32(random.uniform(0.05, 0.3)) * field(random, hu.shape, 45, 8))
     noise = float(random.uniform(0.005, 0.035))
@@ -157,14 +155,15 @@ LIVELY = ("fat", "muscle", "grey", "white", "marrow")
 def contrast(random: np.random.Generator) -> dict[str, float]:
     """Signal of each tissue: T1's order within what scanners do; compact bone and air give next to none."""
     white = float(random.uniform(0.4, 0.9))
-    fat = float(random.uniform(0.35, 1.2))
+    fat = float(random.uniform(0.35, 1.4))
     return {
         "air": 0.0,
         "bone": float(random.uniform(0.0, 0.1)),
         "marrow": fat * float(random.uniform(0.25, 0.85)),
         "fat": fat,
         "muscle": float(random.uniform(0.25, 0.65)),
-        "csf": white * float(random.uniform(0.08, 0.4)),
+        "dura": white * float(random.uniform(0.3, 0.9)),
+        "csf": white * float(random.uniform(0.05, 0.4)),
         "grey": white * float(random.uniform(0.55, 0.85)),
         "white": white,
     }

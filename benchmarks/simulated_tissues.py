@@ -1,21 +1,22 @@
-"""What a CT is made of, so that an MR of the same person can be simulated: air, fat, muscle, bone and a drawn brain."""
+"""What a CT is made of, so that an MR of the same person can be simulated: air, fat, muscle, bone and a brain."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
+
+from simulated_brain import Array, Mask, drawn_brain, field, ramp
 
 COARSE = 2  # the skull's inside is found on cells of so many voxels a side
 BONE_HU = 180  # of the skull as a wall; thin bone of 3 mm slices is no more
 GAPS_MM = 8  # sutures, canals of nerves and thin bone of the orbits, closed to find the inside
 MARROW_HU = 150  # the least of it, where bone surrounds it
+DIPLOE_SHARE = 0.75  # of people, whose marrow an MR shows between two dark tables, whatever the CT resolves
+SCALP_FAT_SHARE = 0.6  # of people, with a bright line of it in the scalp
+PETROUS_HU = (1600, 1200)
 DEEP_MM = 12  # nothing but the brain lies so deep inside the skull's wall
-
-Array = NDArray[np.float32]
-Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -26,27 +27,11 @@ class Tissues:
     fat: Array
     muscle: Array
     bone: Array  # compact: no signal
-    marrow: Array  # what HU between muscle and compact bone are
+    marrow: Array  # what HU between muscle and compact bone are, and the middle of thick bones
+    dura: Array
     csf: Array
     grey: Array
     white: Array
-
-
-def ramp(values: Array, low: float, high: float) -> Array:
-    """0 at low, 1 at high, linear between; low may be the greater."""
-    share: Array = np.clip((values - np.float32(low)) / np.float32(high - low), 0, 1)
-    return share
-
-
-def field(random: np.random.Generator, shape: tuple[int, ...], mm: float, cell: int = 1) -> Array:
-    """Gaussian noise of standard deviation 1, smooth over mm (sigma), on voxels of 1 mm; made on cells where coarse."""
-    small = tuple(-(-size // cell) + 1 for size in shape)
-    noise = ndimage.gaussian_filter(random.standard_normal(small, dtype=np.float32), mm / cell, mode="wrap")
-    noise /= noise.std()
-    if cell == 1:
-        return noise[tuple(slice(size) for size in shape)]
-    grown = ndimage.zoom(noise, cell, order=1, grid_mode=True, mode="nearest")
-    return grown[tuple(slice(size) for size in shape)]
 
 
 def inside_skull(hu: Array) -> Mask:
@@ -80,44 +65,45 @@ def tissues(hu: Array, random: np.random.Generator) -> Tissues:
     air = ramp(calm, -250, -550)
     # half-filled voxels on a surface have the HU of fat or marrow, and are neither
     at_air = ndimage.binary_dilation(air > 0.05, iterations=2)
-    dense = ndimage.binary_closing(calm > MARROW_HU, iterations=2)
-    in_bone = ndimage.gaussian_filter(ndimage.binary_erosion(dense, iterations=2).astype(np.float32), 0.6)
     bone = ramp(calm, float(random.uniform(60, 150)), float(random.uniform(350, 500)))
-    compact = ramp(calm, 350, float(random.uniform(600, 800)))
-    marrow = np.clip(in_bone - compact, 0, 1) * (1 - air)
+    marrow = _marrow(calm, random) * (1 - air)
     bone = np.clip(bone * (1 - air) - marrow, 0, 1)
     fat = np.where(at_air, 0, np.clip(ramp(calm, -25, -90) - air, 0, 1)).astype(np.float32)
     soft = np.clip(1 - air - bone - marrow - fat, 0, 1)
-    brain = inside_skull(hu)
-    csf, white = _brain(brain, random)
-    inner = ndimage.gaussian_filter(brain.astype(np.float32), 0.8)
-    # what is not bone inside the skull is brain, whatever its HU are: noise and beam hardening make fat of it
-    within = (soft + np.where(brain, fat, 0)) * inner
-    fat = np.where(brain, fat * (1 - inner), fat)
+    inside = inside_skull(hu)
+    brain = drawn_brain(inside, random)
+    # what is not bone inside the skull is brain, whatever its HU are: noise and beam hardening make fat of it; what
+    # lies between brain and bone is dura
+    inner = ndimage.gaussian_filter(ndimage.binary_dilation(inside, iterations=2).astype(np.float32), 0.5)
+    within = (soft + np.where(inside, fat, 0)) * inner
+    fat = np.where(inside, fat * (1 - inner), fat)
     muscle = np.clip(1 - air - bone - marrow - fat - within, 0, 1)
-    parenchyma = within * (1 - csf)
-    return Tissues(air, fat, muscle, bone, marrow, within * csf, parenchyma * (1 - white), parenchyma * white)
+    parenchyma = within * np.clip(1 - brain.csf - brain.dura, 0, 1)
+    if random.random() < SCALP_FAT_SHARE:
+        layer = muscle * _below_the_skin(air, random)
+        fat, muscle = fat + layer, muscle - layer
+    return Tissues(
+        air, fat, muscle, bone, marrow, within * brain.dura, within * brain.csf,
+        parenchyma * (1 - brain.white), parenchyma * brain.white,
+    )  # fmt: skip
 
 
-def _brain(brain: Mask, random: np.random.Generator) -> tuple[Array, Array]:
-    """Shares of CSF, and of white matter in what is not CSF: a rim, furrows, ventricles, folds; drawn, not anatomy."""
-    depth = ndimage.distance_transform_edt(brain).astype(np.float32)
-    shape = brain.shape
-    folds = field(random, shape, 3.2)
-    rim = ramp(depth, float(random.uniform(1.5, 5)), float(random.uniform(0.3, 1)))
-    rim *= ramp(field(random, shape, 6, 2), -1.2, 0.2)  # in places the brain touches the bone
-    furrows = ramp(np.abs(folds), 0.28, 0.12) * ramp(depth, float(random.uniform(14, 26)), 6)
-    ventricles = np.zeros(shape, np.float32)
-    # axes as of a sagittal volume: to the left, to inferior, to posterior
-    k, j, i = (float(index.mean()) for index in np.nonzero(brain)) if brain.any() else (0.0, 0.0, 0.0)
-    left, down, back = np.ogrid[: shape[0], : shape[1], : shape[2]]
-    long, high, wide = random.uniform(18, 30), random.uniform(6, 14), random.uniform(3, 7)
-    for side in (-1, 1):
-        away = ((left - k - side * (wide + 4)) / wide) ** 2 + ((down - j + 8) / high) ** 2 + ((back - i) / long) ** 2
-        ventricles = np.maximum(ventricles, ramp(away.astype(np.float32) + 0.3 * folds, 1.2, 0.8))
-    csf = np.clip(np.maximum(np.maximum(rim, furrows), ventricles * random.uniform(0.5, 1)), 0, 1).astype(np.float32)
-    thick = float(random.uniform(2, 4))  # of the cortex, mm
-    from_csf = ndimage.distance_transform_edt(csf < 0.5).astype(np.float32)
-    white = ramp(np.minimum(from_csf, depth) + 0.7 * field(random, shape, 2), thick - 0.6, thick + 0.6)
-    deep = ramp(field(random, shape, 7, 2), 1.3, 1.6)  # grey islands, as the nuclei are
-    return csf, white * (1 - deep)
+def _below_the_skin(air: Array, random: np.random.Generator) -> Array:
+    """Where fat lies below the skin, whatever the CT resolves; share of each voxel."""
+    depth = ndimage.distance_transform_edt(air < 0.5).astype(np.float32)
+    skin, fat = float(random.uniform(1, 2.5)), float(random.uniform(2, 6))
+    return ramp(depth, skin, skin + 0.8) * ramp(depth, skin + fat + 0.8, skin + fat)
+
+
+def _marrow(calm: Array, random: np.random.Generator) -> Array:
+    """Share of marrow: where bone is not dense, and in most people also where it is thick, as between the tables."""
+    dense = ndimage.binary_closing(calm > MARROW_HU, iterations=2)
+    depth = ndimage.distance_transform_edt(dense).astype(np.float32)
+    in_bone = ndimage.gaussian_filter(ramp(depth, 2, 3), 0.6)
+    marrow = np.clip(in_bone - ramp(calm, 350, float(random.uniform(600, 800))), 0, 1)
+    if random.random() < DIPLOE_SHARE:
+        table_mm = float(random.uniform(2.0, 3.0))
+        middle = ramp(depth, table_mm - 0.5, table_mm + 0.5) * ramp(calm, *PETROUS_HU)  # the densest has no marrow
+        here = ramp(field(random, calm.shape, 12, 4), -1.5, -0.5) * np.float32(random.uniform(0.6, 1))
+        marrow = np.maximum(marrow, middle * here)
+    return marrow

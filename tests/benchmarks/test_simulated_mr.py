@@ -10,12 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from mr2ct.grid import Grid
 from mr2ct.reading import read_volume
 from mr2ct.volume import Volume
 from mr2ct.writing import write_volume
-from simulated_mr import SAGITTAL, another_person, simulated_mr, thinner_bones
+from simulated_brain import drawn_brain
+from simulated_mr import SAGITTAL, another_person, contrast, simulated_mr
+from simulated_skulls import childs_skull, thinner_bones
 from simulated_tissues import inside_skull, tissues
 
 SIZE = 104
@@ -55,8 +58,9 @@ def test_shares_add_up_to_one() -> None:
 def test_bone_and_air_are_dark_and_soft_tissue_is_not(seed: int) -> None:
     mr, r = simulated_mr(ball(), np.random.default_rng(seed)), away()
     assert mr.dtype == np.int16
-    bone, scalp, brain = (np.median(mr[(r > a) & (r < b)]) for a, b in ((37, 40), (44, 46), (0, 25)))
-    assert max(bone, np.median(mr[r > 51])) < 0.5 * min(scalp, brain)
+    tables = min(np.median(mr[(r > a) & (r < a + 1)]) for a in range(BRAIN, SKULL))  # between them may be marrow
+    scalp, brain = np.percentile(mr[(r > 43) & (r < 47)], 75), np.percentile(mr[r < 25], 90)  # furrows are dark, too
+    assert max(tables, np.median(mr[r > 51])) < 0.5 * min(scalp, brain)
 
 
 def test_thinner_bones_stay_bones_and_lose_what_they_were_told() -> None:
@@ -66,6 +70,33 @@ def test_thinner_bones_stay_bones_and_lose_what_they_were_told() -> None:
     changed = np.abs(thinner - ball()) > 1
     assert (away()[changed] > BRAIN - 3).all()
     assert (away()[changed] < SKULL + 3).all()
+
+
+def test_a_childs_skull_is_thin_dense_and_closed() -> None:
+    child = childs_skull(ball(), np.random.default_rng(0))
+    bone = child > 300
+    assert 0.2 < bone.sum() / (ball() > 300).sum() < 0.6  # of 7 mm, 2 to 3
+    pieces, _ = ndimage.label(~bone)
+    middle, outside = pieces[SIZE // 2, SIZE // 2, SIZE // 2], pieces[0, 0, 0]
+    assert middle != outside
+    assert np.array_equal(child < -200, ball() < -200)
+
+
+def test_a_brain_has_water_around_it_and_in_it_some_have_much() -> None:
+    water = []
+    for seed in range(4):
+        inside = away() < BRAIN
+        brain = drawn_brain(inside, np.random.default_rng(seed))
+        assert (brain.csf + brain.dura).max() <= 1 + 1e-6
+        assert np.median(brain.csf[away() < BRAIN / 2]) < 0.5  # a brain all the same
+        water.append(float(brain.csf[inside].mean()))
+    assert max(water) > 1.3 * min(water) > 0
+
+
+def test_water_is_darker_than_the_brain_and_in_some_as_dark_as_bone() -> None:
+    drawn = [contrast(np.random.default_rng(seed)) for seed in range(60)]
+    assert all(one["csf"] < one["grey"] < one["white"] for one in drawn)
+    assert any(one["csf"] < one["bone"] for one in drawn)
 
 
 def test_a_person_is_drawn_from_the_seed_and_written_on_one_grid(tmp_path: Path) -> None:

@@ -20,6 +20,12 @@ COUNT, AMOUNT = click.IntRange(1), click.IntRange(0)
 @click.argument("dataset", type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of checkpoints and logs.")
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint in OUT.")
+@click.option(
+    "--start-from",
+    type=click.Path(path_type=Path),
+    metavar="CHECKPOINT",
+    help="Begin with the generators of a checkpoint instead of random weights. --resume wins: it goes on from OUT's.",
+)
 @click.option("--scheme", type=click.Choice(["unpaired", "paired"]), default="unpaired", show_default=True)
 @click.option(
     "--epochs", "epochs_flat", default=100, type=AMOUNT, show_default=True, help="With a fixed learning rate."
@@ -68,7 +74,15 @@ COUNT, AMOUNT = click.IntRange(1), click.IntRange(0)
 @click.option("--log-every", default=20, type=COUNT, show_default=True, help="Steps between lines of the log.")
 @click.version_option(package_name="mr2ct")
 def main(
-    dataset: Path, out: Path, resume: bool, device: str, save_every: int, log_every: int, pad: int, **settings: Any
+    dataset: Path,
+    out: Path,
+    resume: bool,
+    start_from: Path | None,
+    device: str,
+    save_every: int,
+    log_every: int,
+    pad: int,
+    **settings: Any,
 ) -> None:
     """Train the paper's CycleGAN on DATASET, a folder that mr2ct-prepare made.
 
@@ -116,6 +130,7 @@ def main(
             fabric,
             rhythm=Rhythm(log_every, save_every),
             resume=resume,
+            start_from=start_from,
             asked_to_stop=lambda: bool(stops) or (one_of_many and os.getppid() != launcher),
         )
     except StoppedError as stopped:

@@ -22,6 +22,7 @@ from mr2ct_training.processes import any_process, average_gradients, of_the_firs
 from mr2ct_training.progress import Progress
 from mr2ct_training.sampling import AnchorSampler, PairedSampler, UnpairedSampler, without_pairs
 from mr2ct_training.scheme import Scheme
+from mr2ct_training.starting import begin
 from mr2ct_training.state import Position, load_state, save_state
 from mr2ct_training.validation import Validation
 
@@ -50,13 +51,15 @@ def train(
     *,
     rhythm: Rhythm = Rhythm(),
     resume: bool = False,
+    start_from: Path | None = None,
     asked_to_stop: Callable[[], bool] = lambda: False,
 ) -> Path:
     """Train, or go on with a training, until the config's last epoch; returns the last checkpoint.
 
     Raises DivergedError, StoppedError, CheckpointError, DatasetError; with several processes, each of which calls this,
     ProcessLostError and DifferenceError. Everything random follows from the config's seed and the position, so an
-    interrupted CPU run that is resumed ends with the same weights, bit for bit.
+    interrupted CPU run that is resumed ends with the same weights, bit for bit. start_from: a checkpoint whose
+    generators it begins with; not looked at with resume, where the last checkpoint has them and knows of it.
     """
     world, rank = fabric.world_size, fabric.global_rank
     if config.batch % world:
@@ -66,11 +69,16 @@ def train(
     scheme, sampler, anchors = _scheme_and_samplers(config, dataset, fabric.device, places)
     validation = Validation(dataset)
     scaler = torch.amp.GradScaler(fabric.device.type, enabled=config.precision == "fp16-mixed")
-    position = Position()
+    position, origin, given = Position(), None, out / "last.ckpt" if resume else start_from
     if resume:
-        position = load_state(out / "last.ckpt", config, dataset, scheme, scaler, fabric)
-    refuse_differences(_facts(config, dataset, fabric, out / "last.ckpt" if resume else None), fabric)
+        position, origin = load_state(out / "last.ckpt", config, dataset, scheme, scaler, fabric)
+    elif start_from is not None:
+        origin = begin(start_from, config, dataset.manifest, scheme)
+    refuse_differences(_facts(config, dataset, fabric, given), fabric)
     progress = Progress(out, config, fabric, sampler.steps, position)
+
+    def save(name: str, position: Position) -> None:
+        save_state(out / name, position, config, dataset, scheme, scaler, fabric, origin)
 
     def update(loss: Tensor, *names: str) -> None:
         optimisers = [scheme.networks.optimisers[name] for name in names]
@@ -100,7 +108,7 @@ def train(
                     _refuse_nan(progress.flush(), out)
                 if stop or here.count(sampler.steps) % rhythm.save_every == 0:
                     _refuse_nan(progress.flush(), out)
-                    save_state(out / "last.ckpt", here, config, dataset, scheme, scaler, fabric)
+                    save("last.ckpt", here)
                 if stop:
                     raise StoppedError(
                         f"{out / 'last.ckpt'} keeps epoch {epoch}, step {step + 1}; --resume goes on from there"
@@ -110,9 +118,9 @@ def train(
             progress.validated(epoch, measured, validation.panels(scheme, fabric))
             better = measured.score < position.best
             position = Position(epoch + 1, 0, min(measured.score, position.best))
-            save_state(out / "last.ckpt", position, config, dataset, scheme, scaler, fabric)
+            save("last.ckpt", position)
             if better:
-                save_state(out / "best.ckpt", position, config, dataset, scheme, scaler, fabric)
+                save("best.ckpt", position)
     return out / "last.ckpt"
 
 

@@ -19,6 +19,7 @@ from mr2ct_training.dataset import Dataset, Manifest, from_bytes
 from mr2ct_training.generator import Generator
 from mr2ct_training.processes import from_every_process, wait_for_all
 from mr2ct_training.scheme import Scheme
+from mr2ct_training.starting import Origin
 
 REFERENCE_SLICES = 6  # kept for proving engines; see mr2ct_export.reference
 LEAST_HEAD = 0.1  # of a slice's pixels
@@ -45,10 +46,12 @@ def save_state(
     scheme: Scheme,
     scaler: torch.amp.GradScaler,
     fabric: Fabric,
+    origin: Origin | None = None,
 ) -> None:
     """Write a checkpoint that mr2ct-export reads and a training resumes from; whole or not at all.
 
-    Every process takes part: each has the pools of its own places in the batch.
+    Every process takes part: each has the pools of its own places in the batch. origin: where the training began, if
+    not with random weights.
     """
     pools = {m: {place: pool.state_dict() for place, pool in own.items()} for m, own in scheme.pools.items()}
     gathered = from_every_process(pools, fabric)
@@ -67,6 +70,8 @@ def save_state(
             "commit": _commit(),
             "torch": str(torch.__version__),  # its own type is code to weights_only
         }
+        if origin is not None:
+            facts["started_from"] = origin.to_dict()
         state = {
             "position": asdict(position),
             "networks": scheme.networks.state_dict(),
@@ -94,8 +99,11 @@ def save_state(
 
 def load_state(
     path: Path, config: TrainConfig, dataset: Dataset, scheme: Scheme, scaler: torch.amp.GradScaler, fabric: Fabric
-) -> Position:
-    """Put a training back to where a checkpoint was written. Raises CheckpointError when it is not this training's."""
+) -> tuple[Position, Origin | None]:
+    """Put a training back to where a checkpoint was written; that place, and where the training once began.
+
+    Raises CheckpointError when it is not this training's.
+    """
     content = read_content(path)
     state = content.get("state")
     if state is None:
@@ -117,7 +125,8 @@ def load_state(
         for place, pool in own.items():
             pool.load_state_dict(state["pools"][modality][place], fabric.device)
     scaler.load_state_dict(state["scaler"])
-    return Position(**state["position"])
+    began = content["training"].get("started_from")
+    return Position(**state["position"]), None if began is None else Origin(**began)
 
 
 def _reference(dataset: Dataset) -> tuple[torch.Tensor, torch.Tensor] | None:
