@@ -9,6 +9,8 @@ BIN := $(VENV)/bin
 # An unpinned torch brings gigabytes of CUDA; tests need none of it. PyTorch's own index has small CPU builds.
 TORCH ?= torch==2.13.0
 TORCH_INDEX ?= --extra-index-url https://download.pytorch.org/whl/cpu
+# One more than there are cores: some tests wait for a network or for processes to die
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .PHONY: demo test check bench clean
@@ -19,7 +21,7 @@ demo: $(VENV)/runtime
 	@$(BIN)/mr2ct-run build/demo/head.nii.gz --picture build/demo/head.png --overwrite
 
 test: $(VENV)/dev check
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder -m "not ctrl_c" --cov --cov-report= $(PYTEST)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not ctrl_c" --cov --cov-report= $(PYTEST)
 	$(BIN)/python -m pytest -m ctrl_c --cov --cov-append --cov-report= tests/runtime
 	$(BIN)/python -m coverage report --include='runtime/*,export/*' --fail-under=90
 
