@@ -105,7 +105,10 @@ def test_a_model_folder_gets_a_gate_and_nothing_else_changes(volumes: Path, tmp_
 
 @pytest.mark.parametrize(
     ("options", "told"),
-    [([], "give --gate MR.nii.gz for another gate"), (["--gate", "t1.nii.gz", "--fp16"], "nothing else of it changes")],
+    [
+        ([], "--gate MR.nii.gz for another gate"),
+        (["--gate", "t1.nii.gz", "--fp16"], "more graphs, --gate or --triton, and nothing else changes"),
+    ],
     ids=["no gate", "something else too"],
 )
 def test_wrong_usage_of_a_model_folder_is_told(options: list[str], told: str, tmp_path: Path) -> None:

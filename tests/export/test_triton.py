@@ -240,8 +240,8 @@ def test_the_command_serves_what_it_just_made(small: Checkpoint, tmp_path: Path)
     [
         ([], "for another gate, --triton REPO, or a CHECKPOINT"),
         (["--triton", "r", "--out", "o"], "stays as it is, without --out"),
-        (["--triton", "r", "--fp16"], "with --gate or --triton nothing else of it changes"),
-        (["--triton", "r", "--half-weights"], "with --gate or --triton nothing else of it changes"),
+        (["--triton", "r", "--fp16"], "Missing option '--out'"),
+        (["--triton", "r", "--half-weights"], "more graphs, --gate or --triton, and nothing else changes"),
         (["--triton", "r", "--tensorrt-rtx"], "Triton runs no engine of TensorRT-RTX"),
         (["--gate", "mr.nii.gz"], "Missing option '--out'"),
     ],
