@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from mr2ct_export.engines import build_engine, check_engine, clear_engines, list_engines
+from mr2ct_export.given import model_folder
 from mr2ct_export.repository import refuse_name, refuse_repository, serve_folder
 from mr2ct_export.telling import gate_line, tell_model
 
@@ -138,7 +139,7 @@ def main(
         raise click.UsageError("--int8 and --calibration MR.nii.gz go together: give both, or none")
     if tensorrt_rtx and repository is not None:
         raise click.UsageError("Triton runs no engine of TensorRT-RTX: --triton with --tensorrt, or with neither")
-    folder = _folder(checkpoint)
+    folder = model_folder(checkpoint)
     engine = repository is not None and tensorrt  # of which --fp16 says which graph it is of
     more = folder is not None and (int8 or (fp16 and not engine))
     as_it_is = folder is not None and not gate and not more
@@ -271,15 +272,6 @@ def _export(
     )
     tell_model(exported.card, out)
     return exported.refused
-
-
-def _folder(checkpoint: Path | None) -> Path | None:
-    """The model folder that was given in the place of a checkpoint, by its path or its name."""
-    from mr2ct.model import INSTALLED, installed_models
-
-    if checkpoint is None or checkpoint.is_dir():
-        return checkpoint
-    return INSTALLED / checkpoint if not checkpoint.exists() and str(checkpoint) in installed_models() else None
 
 
 def _add_graphs(
