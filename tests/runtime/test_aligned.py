@@ -17,6 +17,8 @@ Array = NDArray[np.float32]
 SIZES = st.tuples(*[st.integers(1, 9)] * 3)
 SPACINGS = st.tuples(*[st.floats(0.3, 4)] * 3)
 ORIENTATIONS = st.integers(0, 47)
+# degrees; ITK inverts a direction by an SVD that fails on cosines near 1e-308, which only hypothesis thinks of
+ANGLES = st.floats(-30, 30).map(lambda degrees: degrees if abs(degrees) > 1e-9 else 0.0)
 
 
 def by_itk(voxels: Array, source: Grid, target: Grid, outside: float) -> Array:
@@ -31,7 +33,7 @@ def by_itk(voxels: Array, source: Grid, target: Grid, outside: float) -> Array:
 @settings(max_examples=200, deadline=None)
 @given(
     data=st.data(),
-    turned=st.tuples(st.floats(-30, 30), st.floats(-30, 30), st.floats(-30, 30)),
+    turned=st.tuples(ANGLES, ANGLES, ANGLES),
     shift=st.tuples(*[st.floats(-6, 6)] * 3),
 )
 def test_any_two_aligned_grids_give_what_itk_gives(
