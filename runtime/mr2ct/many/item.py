@@ -51,10 +51,12 @@ def make_item(
         started(item, ours=ours), input=stamp_of(item.source), model=model.card.name, model_version=model.card.version
     )
     wishes, looked_at = asked.of(item, ours=ours), False
+    here: Path | Uri = item.source
     try:
         for place in (item.target, *asked.besides(item).values()):
             _make_folder(place.parent)
         with at_hand(item.source) as source:
+            here = source
             check_places(source, item.target, wishes)
             looked_at = True
             run = make_synthetic_ct(
@@ -62,19 +64,19 @@ def make_item(
             )
     except RefusedError as error:
         return replace(
-            _failed(begun, error),
+            _failed(begun, error, here),
             state="refused",
             gate={"accepted": False, "outside": list(error.measures)},
             input_sha256=_sha256(item.source),
         )
     except OutputError as error:  # a place that was looked at and cannot be written is one without room
-        return _failed(begun, error, stops=looked_at or _is_full(error))
+        return _failed(begun, error, here, stops=looked_at or _is_full(error))
     except Mr2ctError as error:
-        return _failed(begun, error)
+        return _failed(begun, error, here)
     except MemoryError:
-        return _failed(begun, "out of memory; a smaller --batch needs less", exit_code=OUT_OF_MEMORY)
+        return _failed(begun, "out of memory; a smaller --batch needs less", here, exit_code=OUT_OF_MEMORY)
     except Exception as error:  # a fault in our code: this volume waits for a person, the next one does not
-        return _failed(begun, f"unexpected {type(error).__name__}: {error}", exit_code=FAULT)
+        return _failed(begun, f"unexpected {type(error).__name__}: {error}", here, exit_code=FAULT)
     return _done(begun, run, wishes, stamp_of(item.target), tuple(asked.besides(item)))
 
 
@@ -111,8 +113,9 @@ def _done(begun: Entry, run: Run, wishes: Wishes, output: Stamp | None, besides:
     )
 
 
-def _failed(begun: Entry, why: Mr2ctError | str, *, exit_code: int = 0, stops: bool = False) -> Entry:
-    reason = one_line(why).replace(f"{one_line(begun.source)}: ", "")
+def _failed(begun: Entry, why: Mr2ctError | str, here: Path | Uri, *, exit_code: int = 0, stops: bool = False) -> Entry:
+    """here: the source, or the copy of it that was worked on; the line has its name already."""
+    reason = one_line(why).replace(f"{one_line(begun.source)}: ", "").replace(f"{one_line(here)}: ", "")
     code = why.exit_code if isinstance(why, Mr2ctError) else exit_code
     return replace(begun, state="failed", ended=utc_now(), reason=reason, exit_code=code, stops=stops)
 

@@ -128,6 +128,17 @@ def test_what_cannot_be_listed_is_told_at_the_start_in_a_line(
     assert not (tmp_path / "out").exists()
 
 
+def test_what_is_wrong_with_a_copy_is_told_of_the_uri_and_alike_for_all(model: Model, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.nii.gz").write_bytes(b"no volume")
+    given = [f"file://{tmp_path}/{name}.nii.gz" for name in ("one", "two")]
+    result = run(*given, "-o", tmp_path / "out", "--model", model.folder)
+    assert result.exit_code == 8, result.output
+    assert "mr2ct-fetched" not in result.output
+    first, second = (entry(tmp_path / "out", f"{name}_sct.nii.gz").reason for name in ("one", "two"))
+    assert first == second
+
+
 def test_passwords_and_signatures_are_in_nothing_that_is_told(model: Model, tmp_path: Path) -> None:
     given = "http://user:secret1@127.0.0.1:9/mr/one.nii.gz?sig=secret2#secret3"
     result = run(given, "-o", tmp_path / "out", "--model", model.folder)
