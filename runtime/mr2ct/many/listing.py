@@ -121,12 +121,12 @@ def _of_uri(uri: Uri, given: Path, *, each: bool) -> Iterator[Source]:
         raise VolumeError(
             f"{one_line(uri)}: --each looks through folders of this machine; list the series, a URI a line"
         )
+    from mr2ct.many.object_store import files_below  # now: where fsspec is missing, it is told before any work
+
     kept = _kept(given, uri.name or "volume")
     if suffix_of(kept):
         yield Source(uri, _name(kept, series=False))
         return
-    from mr2ct.many.object_store import files_below
-
     volumes = [file for file in files_below(uri) if suffix_of(Path(file))]
     if not volumes:
         yield Source(uri, _name(kept, series=True))
