@@ -54,7 +54,7 @@ for mr in "$data"/mr/*.nii.gz; do
 done
 # The gate's limits are of the real MRs and one drawn one. The simulated ones, with heads that planning CTs cut off,
 # would let through what the model is no good at.
-mr2ct-export "$out/mixed.ckpt" --out "$out/head-t1" --about "$here/head_t1_about.json" --half-weights --fp16 --int8 \
+mr2ct-export "$out/mixed.ckpt" --out "$out/head-t1" --about "$here/head_t1_about.json" --weights int8 --fp16 --int8 \
     "$@" --gate "$out/drawn/mr/p01.nii.gz" --reference "$out/drawn/mr/p07.nii.gz" --overwrite
 # A model folder that is there already gets these limits, and nothing else of it changes, by
 #     mr2ct-export FOLDER --gate MR.nii.gz --gate ... --out FOLDER --overwrite

@@ -1,9 +1,10 @@
 """Keep every Nth slice of a data set's aligned pairs, so that it can be carried to another machine.
 
-    python benchmarks/thin_dataset.py DATASET OUT [--pairs-every 5] [--validation-every 8]
+    python benchmarks/thin_dataset.py DATASET OUT [--pairs-every 5] [--validation-every 8] [--all-of PATIENT]
 
-Neighbouring slices show nearly the same. The slices of patients without a pair stay, and pairs stay pairs. OUT is a
-data set for mr2ct-train, not one for mr2ct-prepare to complete. Ends in one line of JSON.
+Neighbouring slices show nearly the same. The slices of patients without a pair stay, and pairs stay pairs; --all-of
+keeps a patient's slices in any case, which then weigh more in a training. OUT is a data set for mr2ct-train, not one
+for mr2ct-prepare to complete. Ends in one line of JSON.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,23 +27,34 @@ def main() -> None:
     parser.add_argument("out", type=Path, help="a new folder")
     parser.add_argument("--pairs-every", type=int, default=5, help="of training patients with an aligned CT")
     parser.add_argument("--validation-every", type=int, default=8)
+    parser.add_argument("--all-of", action="append", default=[], metavar="PATIENT", help="of training, not thinned")
     options = parser.parse_args()
     if min(options.pairs_every, options.validation_every) < 1:
         parser.error("every slice is 1, there is no less")
     try:
-        print(json.dumps(thin(options.dataset, options.out, options.pairs_every, options.validation_every)))
+        print(
+            json.dumps(
+                thin(options.dataset, options.out, options.pairs_every, options.validation_every, options.all_of)
+            )
+        )
     except (DatasetError, OSError) as error:
         sys.exit(f"thin_dataset: {error}")
 
 
-def thin(source: Path, out: Path, pairs_every: int, validation_every: int) -> dict[str, int]:
-    """Slices before and after. Raises DatasetError, OSError; out must not be there."""
+def thin(
+    source: Path, out: Path, pairs_every: int, validation_every: int, whole: Collection[str] = ()
+) -> dict[str, int]:
+    """Slices before and after. whole: patients that are kept as they are. Raises DatasetError, also for such a one that
+    is not there, and OSError; out must not be there."""
     manifest = Dataset(source).manifest
+    unknown = set(whole) - {entry.patient for entry in manifest.entries}
+    if unknown:
+        raise DatasetError(f"{source}: no patient {', '.join(sorted(unknown))}")
     out.mkdir(parents=True)
     paired = {entry.patient for entry in manifest.entries if entry.registration is not None}
     entries = []
     for entry in manifest.entries:
-        training = pairs_every if entry.patient in paired else 1
+        training = pairs_every if entry.patient in paired and entry.patient not in whole else 1
         step = validation_every if entry.split == "validation" else training
         for name in (entry.file, entry.head_file):
             kept = np.load(source / name, mmap_mode="r", allow_pickle=False)[step // 2 :: step]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,6 +12,9 @@ from mr2ct_export.engines import build_engine, check_engine, clear_engines, list
 from mr2ct_export.given import model_folder
 from mr2ct_export.repository import refuse_name, refuse_repository, serve_folder
 from mr2ct_export.telling import gate_line, tell_model
+
+if TYPE_CHECKING:
+    from mr2ct_export.packed_weights import Packing
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -26,9 +30,12 @@ from mr2ct_export.telling import gate_line, tell_model
     help="With --int8: an MR to choose the steps of eight bits by; nothing of it travels. May be given several times.",
 )
 @click.option(
-    "--half-weights",
-    is_flag=True,
-    help="Round weights to fp16 first: a model folder half as large, proved as such.",
+    "--weights",
+    type=click.Choice(["fp32", "fp16", "int8"]),
+    default="fp32",
+    show_default=True,
+    help="Round weights first and keep them so: fp16 makes a model folder half as large, int8 a quarter; it is proved "
+    "as such. All graphs compute as before.",
 )
 @click.option(
     "--cycle-check",
@@ -102,7 +109,7 @@ def main(
     fp16: bool,
     int8: bool,
     calibration: tuple[Path, ...],
-    half_weights: bool,
+    weights: Packing,
     cycle_check: bool,
     reference: tuple[Path, ...],
     gate: tuple[Path, ...],
@@ -148,7 +155,7 @@ def main(
             f"{folder} is a model folder: give --fp16 or --int8 for more graphs, --gate MR.nii.gz for another gate, "
             "--triton REPO, or a CHECKPOINT"
         )
-    if folder is not None and ((more and gate) or half_weights or reference or about or (tensorrt and not engine)):
+    if folder is not None and ((more and gate) or weights != "fp32" or reference or about or (tensorrt and not engine)):
         raise click.UsageError(f"{folder} is a model folder: more graphs, --gate or --triton, and nothing else changes")
     if as_it_is is not (out is None):
         raise click.UsageError("Missing option '--out'." if out is None else f"{folder} stays as it is, without --out")
@@ -178,7 +185,7 @@ def main(
                 out,
                 fp16,
                 calibration,
-                half_weights,
+                weights,
                 cycle_check,
                 reference,
                 gate,
@@ -217,7 +224,7 @@ def _export(
     out: Path,
     fp16: bool,
     calibrations: tuple[Path, ...],
-    half_weights: bool,
+    weights: Packing,
     cycle_check: bool,
     references: tuple[Path, ...],
     gate: tuple[Path, ...],
@@ -234,14 +241,14 @@ def _export(
     from mr2ct_export.calibration import calibration_from_volumes
     from mr2ct_export.folder import card_name, export, refuse_existing
     from mr2ct_export.gate import measured_mrs
-    from mr2ct_export.half_weights import rounded
+    from mr2ct_export.packed_weights import rounded
     from mr2ct_export.reference import answered, reference_from_volumes
     from mr2ct_export.untrained import untrained_checkpoint
     from mr2ct_training.checkpoint import CheckpointError, load_checkpoint
 
     refuse_existing(out, overwrite=overwrite)
     source = load_checkpoint(checkpoint) if checkpoint is not None else untrained_checkpoint(width, seed)
-    source = rounded(source) if half_weights else source
+    source = rounded(source, weights)
     if about is not None:
         source = replace(source, about={**source.about, **read_about(about)})
     if repository is not None:
@@ -266,7 +273,7 @@ def _export(
         out,
         fp16=fp16,
         int8=calibration,
-        half_weights=half_weights,
+        weights=weights,
         cycle_check=cycle_check,
         overwrite=overwrite,
     )

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import onnx
@@ -20,9 +21,9 @@ from mr2ct.model import CARD, REFERENCE, Model, Reference, graph_file
 from mr2ct_export.calibration import Calibration, observe
 from mr2ct_export.exact_norm import with_exact_norms
 from mr2ct_export.gate import gate_of
-from mr2ct_export.half_weights import with_half_weights
 from mr2ct_export.in_folder import engine as _engine
 from mr2ct_export.in_folder import put as _put
+from mr2ct_export.packed_weights import Packing, with_packed_weights
 from mr2ct_export.reference import answered, packed
 from mr2ct_export.rounding import quantised
 from mr2ct_export.sensitivity import choose_layers
@@ -50,13 +51,13 @@ def export(
     *,
     fp16: bool,
     int8: Calibration | None = None,
-    half_weights: bool = False,
+    weights: Packing = "fp32",
     cycle_check: bool = False,
     overwrite: bool = False,
 ) -> Exported:
     """Write the model folder out: graphs, reference slices, card. int8: what to make an int8 graph by, None for none.
 
-    half_weights: keep the fp32 weights that fp16 holds exactly as such; see half_weights.py.  cycle_check: also write
+    weights: keep those that fp16 or int8 holds exactly as such, see packed_weights.py.  cycle_check: also write
     ct_to_mr, see way_back.py.
 
     A graph outside its budget in HU is left out and named in `refused`. Raises ExportError when that is the fp32 graph,
@@ -67,7 +68,7 @@ def export(
     with folder_or_nothing(out, overwrite=overwrite) as folder:
         card = _put(folder, _first_card(checkpoint), REFERENCE, packed(reference))
         graph = to_onnx(checkpoint.mr_to_ct, card.slices)
-        on_disk = with_half_weights if half_weights else _as_it_is
+        on_disk = partial(with_packed_weights, packing=weights)
         card, certificate = _put_proved(folder, card, "fp32", on_disk(with_exact_norms(graph, OPSET)), reference)
         if not certificate.passed:
             raise ExportError(_refusal(certificate))
@@ -168,10 +169,6 @@ def _put_int8(
     chosen = on_disk(to_int8(graph, {layer: layers[layer] for layer in quantisation.int8}))
     proved, certificate = _put_proved(folder, card, "int8", chosen, reference)
     return replace(proved, quantisation=quantisation) if certificate.passed else proved, certificate
-
-
-def _as_it_is(graph: onnx.ModelProto) -> onnx.ModelProto:
-    return graph
 
 
 def _put_proved(

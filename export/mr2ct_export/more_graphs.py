@@ -7,20 +7,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import onnx
 import torch
-from onnx import TensorProto, numpy_helper
 
 from mr2ct.errors import ModelError
 from mr2ct.model import CARD, Model, graph_file, open_model
 from mr2ct.reading import read_volume
 from mr2ct_export.calibration import calibration_from_volumes
 from mr2ct_export.folder import Exported, export, folder_or_nothing
+from mr2ct_export.packed_weights import packing_of, unpacked
 from mr2ct_training.checkpoint import Checkpoint
 from mr2ct_training.generator import Generator, GeneratorConfig
-
-HALF = ".half"  # ends the name of a weight that is kept in fp16, see half_weights.py
 
 
 def with_graphs(folder: Path, out: Path, *, fp16: bool, calibrations: Sequence[Path], overwrite: bool) -> Exported:
@@ -40,7 +37,7 @@ def with_graphs(folder: Path, out: Path, *, fp16: bool, calibrations: Sequence[P
         calibration = calibration_from_volumes(volumes, card.slices, card.mr_window, reference.mr)
     with tempfile.TemporaryDirectory() as place, folder_or_nothing(out, overwrite=overwrite) as new:
         exported = export(
-            checkpoint, reference, Path(place) / "model", fp16=fp16, int8=calibration, half_weights=_is_half(model)
+            checkpoint, reference, Path(place) / "model", fp16=fp16, int8=calibration, weights=packing_of(_graph(model))
         )
         made, wanted = exported.card, [graph_file("fp16")] * fp16 + [graph_file("int8")] * bool(calibrations)
         added = {name: facts for name, facts in made.files.items() if name in wanted}
@@ -68,11 +65,7 @@ def generator_of(model: Model) -> Generator:
     Raises ModelError when a weight is missing, but for biases: the exporter leaves out those that are all 0.
     """
     file = graph_file("fp32")
-    tensors = {  # those kept in half precision were rounded before anything was measured: nothing is lost
-        tensor.name.removesuffix(HALF): numpy_helper.to_array(tensor).astype(np.float32)
-        for tensor in _graph(model).initializer
-        if tensor.data_type in (TensorProto.FLOAT, TensorProto.FLOAT16)
-    }
+    tensors = unpacked(_graph(model))  # they were rounded before anything was measured: nothing is lost
     told = model.card.generator
     if "width" not in told:
         raise ModelError(f"{model.folder / CARD}: tells no width of a generator; it is no model of mr2ct's training")
@@ -87,10 +80,6 @@ def generator_of(model: Model) -> Generator:
     found = {name: torch.from_numpy(tensors[name].copy()) for name in weights if name in tensors}
     network.load_state_dict({**weights, **found})
     return network
-
-
-def _is_half(model: Model) -> bool:
-    return any(tensor.name.endswith(HALF) for tensor in _graph(model).initializer)
 
 
 def _graph(model: Model) -> onnx.GraphProto:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mr2ct.errors import DeviceError, ModelError
-from mr2ct.model import Model
+from mr2ct.model import Model, graph_file
 
 try:
     import onnxruntime
@@ -58,6 +58,8 @@ class OnnxruntimeBackend:
         options.add_session_config_entry(
             "session.model_external_initializers_file_folder_path", str(model.folder.resolve())
         )
+        if file != graph_file("int8"):  # weights in eight bits become fp32 once, and not for every slice
+            options.add_session_config_entry("session.disable_quant_qdq", "1")
         try:
             if device == "cuda":
                 onnxruntime.preload_dlls()  # CUDA and cuDNN from the wheels that mr2ct[gpu] brings

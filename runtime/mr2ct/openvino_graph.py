@@ -16,6 +16,7 @@ ROWS, COLUMNS = 2, 3  # axes of (batch, channel, row, column)
 # The beginning of an ONNX entry key = "location", of a weight that lies in another file.
 IN_ANOTHER_FILE = b"\n\x08location"
 FLOAT = openvino.Type.f32
+UNPACK = ".unpacked"  # ends the name of the node that makes fp32 of weights in eight bits, as mr2ct-export packs them
 
 
 def read_graph(content: bytes, *, exact_norms: bool) -> openvino.Model:
@@ -31,7 +32,26 @@ def read_graph(content: bytes, *, exact_norms: bool) -> openvino.Model:
     for name in NORMS:
         core.add_extension(ConversionExtension(name, DOMAIN, _exact_norm if exact_norms else _own_norm))
     model: openvino.Model = core.read_model(model=content)
+    _unpack(model)
     return model
+
+
+def _unpack(model: openvino.Model) -> None:
+    """Turn weights that are kept in eight bits into fp32, once, in place: OpenVINO would do it for every slice."""
+    for node in model.get_ordered_ops():
+        if node.get_friendly_name().endswith(UNPACK):  # whole numbers, converted, times the steps of each channel
+            whole, step = (_constant(end.get_node()) for end in node.input_values())
+            weights = whole.astype(np.float32) * step.reshape(node.input_value(1).get_shape())
+            for target in node.output(0).get_target_inputs():
+                target.replace_source_output(operators.constant(weights).output(0))
+
+
+def _constant(node: openvino.Node) -> NDArray[Any]:
+    """What is converted or reshaped to get there."""
+    while node.get_type_name() != "Constant":
+        node = node.input_value(0).get_node()
+    numbers: NDArray[Any] = node.data
+    return numbers
 
 
 def _exact_norm(node: Any) -> list[openvino.Output]:

@@ -56,7 +56,7 @@ def test_a_folder_gets_the_very_fp16_graph_that_an_export_of_its_checkpoint_writ
     assert f"  {FP16}  " in result.stdout
 
 
-@pytest.mark.parametrize("more", [["--gate", "t1.nii.gz"], ["--half-weights"], ["--reference", "t1.nii.gz"]])
+@pytest.mark.parametrize("more", [["--gate", "t1.nii.gz"], ["--weights", "fp16"], ["--reference", "t1.nii.gz"]])
 def test_one_thing_at_a_time_changes_in_a_folder(more: list[str], plain: Path, tmp_path: Path) -> None:
     result = command(plain, "--fp16", *more, "--out", tmp_path / "more")
     assert result.exit_code == 2

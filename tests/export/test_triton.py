@@ -241,7 +241,7 @@ def test_the_command_serves_what_it_just_made(small: Checkpoint, tmp_path: Path)
         ([], "for another gate, --triton REPO, or a CHECKPOINT"),
         (["--triton", "r", "--out", "o"], "stays as it is, without --out"),
         (["--triton", "r", "--fp16"], "Missing option '--out'"),
-        (["--triton", "r", "--half-weights"], "more graphs, --gate or --triton, and nothing else changes"),
+        (["--triton", "r", "--weights", "int8"], "more graphs, --gate or --triton, and nothing else changes"),
         (["--triton", "r", "--tensorrt-rtx"], "Triton runs no engine of TensorRT-RTX"),
         (["--gate", "mr.nii.gz"], "Missing option '--out'"),
     ],

@@ -26,7 +26,7 @@ from mr2ct.model import Reference, graph_file, open_model
 from mr2ct.volume import Volume
 from mr2ct_export.cli import main
 from mr2ct_export.folder import Exported, export
-from mr2ct_export.half_weights import rounded
+from mr2ct_export.packed_weights import rounded
 from mr2ct_export.reference import answered, reference_from_volumes
 from mr2ct_export.to_onnx import INPUT, OUTPUT, ExportError, to_onnx
 from mr2ct_export.way_back import LIMIT_LEAST, cycle_facts, limit_of
@@ -167,7 +167,7 @@ def test_a_checkpoint_without_a_way_back_says_so_and_nothing_is_written(small: C
 
 
 def test_half_weights_are_of_both_ways(both_ways: Checkpoint) -> None:
-    half = rounded(both_ways).ct_to_mr
+    half = rounded(both_ways, "fp16").ct_to_mr
     assert half is not None and both_ways.ct_to_mr is not None
     pairs = [(w, o) for w, o in zip(half.parameters(), both_ways.ct_to_mr.parameters(), strict=True) if w.ndim == 4]
     assert all(torch.equal(weight, original.half().float()) for weight, original in pairs)

@@ -9,14 +9,15 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
-from mr2ct.card import PAPER_SLICES
+from mr2ct.card import PAPER_SLICES, FixedWindow
 from mr2ct.openvino_backend import has_bf16
 from mr2ct.openvino_first_convolution import in_parts, read_in_parts, to_bfloat16
 from mr2ct.openvino_graph import read_graph
 from mr2ct.openvino_library import openvino, operators
 from mr2ct_export.exact_norm import with_exact_norms
-from mr2ct_export.half_weights import with_half_weights
+from mr2ct_export.packed_weights import Packing, rounded, with_packed_weights
 from mr2ct_export.to_onnx import OPSET, to_onnx
+from mr2ct_training.checkpoint import Checkpoint
 from mr2ct_training.generator import GeneratorConfig, untrained
 from spelled_out_generator import spelled_out_generator
 
@@ -76,13 +77,13 @@ def test_in_single_precision_the_answer_is_the_same(generator: bytes, one_slice:
     assert np.abs(answer(apart, in_parts(one_slice)) - whole).max() < 1e-3  # the norm of nearly even air amplifies
 
 
-def test_weights_kept_in_half_precision_are_seen_as_what_they_are(one_slice: Array) -> None:
+@pytest.mark.parametrize("packing", ["fp16", "int8"])
+def test_weights_kept_in_fewer_bits_are_seen_as_what_they_are(packing: Packing, one_slice: Array) -> None:
     generator = untrained(GeneratorConfig(width=8, blocks=2), seed=0)
-    for weight in generator.parameters():
-        weight.data = weight.data.half().float()
-    plain = with_exact_norms(to_onnx(generator, PAPER_SLICES), OPSET)
+    kept = rounded(Checkpoint(generator, FixedWindow(0, 3500)), packing).mr_to_ct
+    plain = with_exact_norms(to_onnx(kept, PAPER_SLICES), OPSET)
     answers = []
-    for content in (plain.SerializeToString(), with_half_weights(plain).SerializeToString()):
+    for content in (plain.SerializeToString(), with_packed_weights(plain, packing).SerializeToString()):
         apart = read_in_parts(reshaped(content))
         assert apart is not None
         answers.append(answer(apart, in_parts(one_slice)))
