@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from scipy.spatial import cKDTree
+
+from corrected_vault import closed_vault
 
 Hu = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 Spacing = tuple[float, float, float]
 
 BONE_HU, AIR_HU, CLEAR_HU = 250, -300, -600  # clear: what the generator has for air, the end of its window
-SOFT_HU, BRAIN_HU, WATER_HU, SCALP_HU, VAULT_HU = 200, 32.0, 12.0, 0.0, 750.0
+SOFT_HU, BRAIN_HU, WATER_HU, SCALP_HU = 200, 32.0, 12.0, 0.0
 ABOVE_MM, AIRLESS_MM, BASE_MM = 75, 50, 115  # below the vertex: the vault; the part without a sinus; the brain
 SKIN_MM, BRAIN_FROM_MM = 3, 6  # below the skin
 INNER_MM = 1.5  # from the brain's surface, where a voxel may hold part of a thin skull
@@ -24,9 +22,6 @@ GRAIN_MM = 3.5  # gaps and spots in a vault up to twice this wide are bone, too
 BLACK, DARK = 0.16, 0.45  # of white matter's signal: air and compact bone; water and compact bone
 SINUS_MM, FACE = 3.5, 0.38  # half of a space wider than bone of the face; the part of a head's length that is face
 SINUS_CM3, FAR_MM, KNOWN_SHARE = 0.3, 5, 0.25  # of a sinus; how far, and how much of it, from what a model held for air
-LEAST_MM, RAYS = 2.0, 20000  # thickness of a vault; directions that it is looked at in
-NEIGHBOURS = 16  # of a direction, about 6 mm of vault around it
-FLESH_MM = 24  # from brain to skin, the most of it: where there is more, at the temples, the wall is not told
 END_MM = 4
 
 
@@ -63,7 +58,7 @@ def corrected(mr: Hu, head: Mask, hu: Hu, earlier: Hu, spacing: Spacing) -> tupl
     spots = _closed(bone & above, GRAIN_MM, spacing) & shell & ~bone & (calm < 0.8 * white)
     spots &= below_vertex < AIRLESS_MM
     change("spots_of_vault", spots, np.maximum(result, _around(result, bone & above, spacing)))
-    wall = _wall(result, calm, brain, head, rows, below_vertex, spacing)
+    wall = closed_vault(result, calm, brain, head, ABOVE_MM, spacing)
     change("gaps_of_vault", (wall > result) & shell, wall)
     change("sinuses", _sinuses(calm / white, depth, head, hu, earlier, above, spacing), CLEAR_HU)
     return result, changed
@@ -115,84 +110,6 @@ def _end(head: Mask, rows: NDArray[np.intp], spacing: Spacing) -> Mask:
 def _last_before(hu: Hu, rows: NDArray[np.intp], spacing: Spacing) -> Hu:
     before = hu[:, [rows[-1] - round(END_MM / spacing[1])]]
     return np.broadcast_to(np.where(before < -100, hu, before), hu.shape)
-
-
-def _wall(
-    hu: Hu,
-    mr: Hu,
-    brain: Mask,
-    head: Mask,
-    rows: NDArray[np.intp],
-    below_vertex: NDArray[np.float64],
-    spacing: Spacing,
-) -> Hu:
-    """The vault as a wall without a gap, HU; -1000 elsewhere. Where rays from below the vertex meet no bone between
-    brain and skin, it goes on at the radius that the bone around has, moved to where the MR is darkest."""
-    mm = np.array(spacing)
-    level = rows[0] + int(ABOVE_MM / spacing[1])
-    where = np.argwhere(head[:, min(level, rows[-1])])
-    centre = np.array([where[:, 0].mean(), level, where[:, 1].mean()]) * mm
-    n = np.arange(RAYS)
-    up, turn = (n + 0.5) / RAYS, n * np.pi * (3 - np.sqrt(5))
-    flat = np.sqrt(1 - up**2)
-    rays = np.stack([flat * np.cos(turn), -up, flat * np.sin(turn)], axis=1)
-    steps = np.arange(20, 140, 0.5)
-    points = (centre[:, None, None] + rays.T[:, :, None] * steps) / mm[:, None, None]
-
-    def along(volume: NDArray[np.generic], outside: float) -> Hu:
-        sampled: Hu = ndimage.map_coordinates(volume.astype(np.float32), points, order=1, cval=outside)
-        return sampled
-
-    bone = along(hu, -1000) > BONE_HU
-    inner = _last(along(brain, 0) > 0.5, steps)
-    skin = _last(along(head, 0) > 0.5, steps)
-    bone &= (steps > inner[:, None] - 1) & (steps < skin[:, None] - 1.5)
-    thick = bone.sum(axis=1) * 0.5
-    sound = thick >= LEAST_MM
-    if sound.all() or not sound.any():
-        return np.full(hu.shape, -1000, np.float32)
-    inside, outside = _first(bone, steps), _last(bone, steps)
-    share = np.where(sound, ((inside + outside) / 2 - inner) / np.maximum(skin - inner, 1), 0)
-    near, places = cKDTree(rays[sound]).query(rays, k=60)
-    weights = np.exp(-((near / 0.1) ** 2)) + 1e-6
-    weights /= weights.sum(axis=1, keepdims=True)
-    middle = inner + (weights * share[sound][places]).sum(axis=1) * (skin - inner)
-    signal = along(mr, 0)
-    possible = np.abs(steps - middle[:, None]) < 2.5
-    possible &= (steps > inner[:, None]) & (steps < skin[:, None] - 2)
-    darkest = steps[np.where(possible, signal, np.inf).argmin(axis=1)]
-    middle = np.where(sound, (inside + outside) / 2, np.where(possible.any(axis=1), (darkest + middle) / 2, middle))
-    wide = np.clip((weights * thick[sound][places]).sum(axis=1), LEAST_MM, 5)
-    missing = ~sound & (skin - inner < FLESH_MM) & (near[:, 20] < 0.25)
-    missing = _smoothed(missing.astype(np.float64), rays, np.mean)
-
-    around = np.argwhere(head & (below_vertex < ABOVE_MM) & ~brain)
-    offset = around * mm - centre
-    radius = np.linalg.norm(offset, axis=1)
-    _, ray = cKDTree(rays).query(offset / radius[:, None])
-    smooth = _smoothed(middle, rays)
-    edge = np.clip((wide[ray] / 2 + 0.5 - np.abs(radius - smooth[ray])) / 1.0, 0, 1)
-    edge *= np.clip(2 * missing[ray], 0, 1)
-    wall = np.full(hu.shape, -1000, np.float32)
-    wall[tuple(around.T)] = np.where(edge > 0, 40 + edge * (VAULT_HU - 40), -1000)
-    return wall
-
-
-def _smoothed(
-    values: NDArray[np.float64], rays: NDArray[np.float64], how: Callable[..., Any] = np.median
-) -> NDArray[np.float64]:
-    """Of the rays around each."""
-    _, places = cKDTree(rays).query(rays, k=NEIGHBOURS)
-    smoothed: NDArray[np.float64] = how(values[places], axis=1)
-    return smoothed
-
-
-def _first(mask: Mask, steps: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.where(mask.any(axis=1), steps[mask.argmax(axis=1)], steps[0])
-
-
-def _last(mask: Mask, steps: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.where(mask.any(axis=1), steps[mask.shape[1] - 1 - mask[:, ::-1].argmax(axis=1)], steps[0])
 
 
 def _sinuses(

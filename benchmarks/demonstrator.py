@@ -1,11 +1,16 @@
 """How good the demonstrator is where the CT is known: on drawn patients that nothing was trained on, beside baselines.
 
-    python benchmarks/demonstrator.py OUT [--patients 8] [--seed 0] [--model head-t1] [--save NAME]
+    python benchmarks/demonstrator.py OUT [--patients 8] [--seed 0] [--model head-t1] [--paired FOLDER] [--save NAME]
 
 Draws a cohort as phantom_cohort.py does (the demonstrator was trained with the first six of eight of seed 0) and
 measures on those held out, inside the head: the model; soft tissue everywhere (40 HU); three classes by the MR's grey
-values, Otsu's two thresholds, darkest bone, then soft tissue, then fat; and the untrained generator that comes with
-mr2ct. OUT gets the volumes and a report with pictures; the figures end in one line of JSON.
+values, Otsu's two thresholds, darkest bone, then soft tissue, then fat; the untrained generator that comes with mr2ct;
+and, with --paired, a model of the paper's paired baseline that was trained on the other patients of the cohort:
+
+    python benchmarks/reproduce_table1.py EXPERIMENT --patients 8 --misalignment 0 --schemes paired --epochs 6
+    python benchmarks/demonstrator.py OUT --paired EXPERIMENT/misaligned-0mm/paired/model
+
+OUT gets the volumes and a report with pictures; the figures end in one line of JSON.
 """
 
 from __future__ import annotations
@@ -43,11 +48,12 @@ def main() -> None:
     parser.add_argument("--patients", type=int, default=8, help="of the cohort; one of four is measured")
     parser.add_argument("--seed", type=int, default=0, help="another one draws other people")
     parser.add_argument("--model", default="head-t1", help="a model folder or a model's name")
+    parser.add_argument("--paired", help="a model folder of the paired network of reproduce_table1.py")
     parser.add_argument("--save", help="name of a file in benchmarks/results")
     options = parser.parse_args()
     make_cohort(options.out / "cohort", options.patients, options.seed, 0.0, SCANS["paper"])
     held_out = sorted((options.out / "cohort" / "mr").iterdir())[-(options.patients // HELD_OUT) :]
-    evaluation = _evaluated(options.out, held_out, options.model)
+    evaluation = _evaluated(options.out, held_out, options.model, options.paired)
     result: dict[str, Any] = {
         **ran("demonstrator", "onnxruntime", "openvino", "scipy"),
         "model": str(options.model),
@@ -64,13 +70,15 @@ def main() -> None:
     finish(result, options.save)
 
 
-def _evaluated(out: Path, mrs: list[Path], model: str) -> Any:
+def _evaluated(out: Path, mrs: list[Path], model: str, paired: str | None) -> Any:
     methods: dict[str, Callable[[Volume], Volume]] = {
         model: _by_model(model),
         "soft tissue everywhere": lambda mr: _classes(mr, []),
         "three classes of grey": lambda mr: _classes(mr, [BONE_HU, SOFT_HU, FAT_HU]),
         "untrained generator": _by_model(UNTRAINED, uncertified=True),
     }
+    if paired is not None:
+        methods["paired network of the experiment"] = _by_model(paired)
     rows = []
     for path in mrs:
         mr = mr2ct.read_volume(path)
