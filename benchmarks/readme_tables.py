@@ -157,14 +157,12 @@ def demonstrator() -> str | None:
         return None
     result = _result("demonstrator")
     names = ", ".join(result["cohort"]["measured"])
-    rows = [(f"drawn patients {names}, inside the head", "MAE", "PSNR", "bone Dice"), ("---",) * 4]
+    rows = [(f"drawn patients {names}, inside the head", "MAE", "PSNR", "bone Dice", "slice to slice"), ("---",) * 5]
+    keys = ("mae_hu_in_mask", "psnr_db_in_mask_range_4095", "dice_in_mask_bone", "jump_ratio_in_mask")
     for method, figures in result["methods"].items():
-        mae, psnr, dice = (
-            figures[key]["mean"] for key in ("mae_hu_in_mask", "psnr_db_in_mask_range_4095", "dice_in_mask_bone")
-        )
-        rows.append(
-            (f"**{method}**" if method == result["model"] else method, f"{mae:.0f} HU", f"{psnr:.1f} dB", f"{dice:.2f}")
-        )
+        mae, psnr, dice, jump = (figures[key]["mean"] for key in keys)
+        name = f"**{method}**" if method == result["model"] else method
+        rows.append((name, f"{mae:.0f} HU", f"{psnr:.1f} dB", f"{dice:.2f}", f"{jump:.2f}"))
     return _lines(rows)
 
 
@@ -186,6 +184,28 @@ def card() -> str | None:
             f"{budget} HU",
         ))  # fmt: skip
     return _lines(rows)
+
+
+def graphs() -> str | None:
+    """Rows of benchmarks/results/head-t1-graphs.json: what every graph costs, and what the same costs other heads."""
+    if not _is_there("head-t1-graphs"):
+        return None
+    result = _result("head-t1-graphs")
+    rows = [(f"graph, on {_where(result)}", "head", "size", "mean, p99.9, max error", "budget"), ("---",) * 5]
+    for row in result["graphs"]:
+        budget = ", ".join(
+            f"{name.removesuffix('_hu').replace('_', '.')} {limit:g}" for name, limit in row["budget_hu"].items()
+        )
+        rows.append((
+            f"{row['precision']}, {row['engine']}",
+            "drawn p07, the card's" if row["head"] == "reference" else row["head"],
+            "" if row["bytes"] is None else f"{row['bytes'] / 1e6:.1f} MB",
+            f"{row['mean_hu']:.2g}, {row['p99_9_hu']:.2g}, {row['max_hu']:.2g} HU",
+            f"{budget} HU" + ("" if row["passed"] else ": outside"),
+        ))  # fmt: skip
+    layers = result["int8_layers"]
+    told = "" if layers is None else f"\n\nIn int8: {len(layers)} of the 20 convolutions that could be."
+    return _lines(rows) + told
 
 
 def table_one() -> str:
@@ -247,6 +267,7 @@ TABLES: dict[str, Callable[[], str | None]] = {
     "throughput": throughput,
     "demonstrator": demonstrator,
     "card": card,
+    "graphs": graphs,
     "table 1": table_one,
 }
 
