@@ -13,14 +13,15 @@ Mask = NDArray[np.bool_]
 Spacing = tuple[float, float, float]
 
 BONE_HU, AIR_HU, CLEAR_HU = 250, -300, -600  # clear: what the generator has for air, the end of its window
-SOFT_HU, BRAIN_HU, WATER_HU, SCALP_HU = 200, 32.0, 12.0, 0.0
-ABOVE_MM, AIRLESS_MM, BASE_MM = 75, 50, 115  # below the vertex: the vault; the part without a sinus; the brain
-SKIN_MM, BRAIN_FROM_MM = 3, 6  # below the skin
+SOFT_HU, BRAIN_HU, WATER_HU, SCALP_HU, VAULT_HU = 200, 32.0, 12.0, 0.0, 900.0
+ABOVE_MM, AIRLESS_MM, BASE_MM = 75, 70, 115  # below the vertex: the vault; the part without a sinus; the brain
+SKIN_MM, SCALP_MM, BRAIN_FROM_MM = 3, 5, 6  # below the skin
 INNER_MM = 1.5  # from the brain's surface, where a voxel may hold part of a thin skull
 FOLD_MM = 8  # the brain's furrows and ventricles are closed by a ball of this radius
 GRAIN_MM = 3.5  # gaps and spots in a vault up to twice this wide are bone, too
 BLACK, DARK = 0.16, 0.45  # of white matter's signal: air and compact bone; water and compact bone
 SINUS_MM, FACE = 3.5, 0.38  # half of a space wider than bone of the face; the part of a head's length that is face
+FACE_FROM_MM = 95  # below the vertex; a black space higher up may be a thick frontal bone
 SINUS_CM3, FAR_MM, KNOWN_SHARE = 0.3, 5, 0.25  # of a sinus; how far, and how much of it, from what a model held for air
 END_MM = 4
 
@@ -52,7 +53,8 @@ def corrected(mr: Hu, head: Mask, hu: Hu, earlier: Hu, spacing: Spacing) -> tupl
         wrong |= _specks(specks, brain & (below_vertex < BASE_MM))  # further down it is the neck
     change("in_brain", wrong & (ndimage.distance_transform_edt(brain, sampling=spacing) > INNER_MM), tissue)
     airless = (below_vertex < AIRLESS_MM) & (depth > SKIN_MM) & (result < -150)
-    change("air_in_vault", airless, SCALP_HU)
+    black = (calm < DARK * white) & (depth > SCALP_MM) & ~brain
+    change("air_in_vault", airless, np.where(black, VAULT_HU, SCALP_HU).astype(np.float32))
     shell = above & ~brain & (depth > SKIN_MM)
     bone = result > BONE_HU
     spots = _closed(bone & above, GRAIN_MM, spacing) & shell & ~bone & (calm < 0.8 * white)
@@ -60,7 +62,8 @@ def corrected(mr: Hu, head: Mask, hu: Hu, earlier: Hu, spacing: Spacing) -> tupl
     change("spots_of_vault", spots, np.maximum(result, _around(result, bone & above, spacing)))
     wall = closed_vault(result, calm, brain, head, ABOVE_MM, spacing)
     change("gaps_of_vault", (wall > result) & shell, wall)
-    change("sinuses", _sinuses(calm / white, depth, head, hu, earlier, above, spacing), CLEAR_HU)
+    low = np.broadcast_to(below_vertex > FACE_FROM_MM, head.shape)
+    change("sinuses", _sinuses(calm / white, depth, head & low, hu, earlier, spacing), CLEAR_HU)
     return result, changed
 
 
@@ -112,14 +115,12 @@ def _last_before(hu: Hu, rows: NDArray[np.intp], spacing: Spacing) -> Hu:
     return np.broadcast_to(np.where(before < -100, hu, before), hu.shape)
 
 
-def _sinuses(
-    signal: Hu, depth: NDArray[np.float64], head: Mask, hu: Hu, earlier: Hu, above: Mask, spacing: Spacing
-) -> Mask:
+def _sinuses(signal: Hu, depth: NDArray[np.float64], head: Mask, hu: Hu, earlier: Hu, spacing: Spacing) -> Mask:
     """Black spaces of the face that are wider than its bones, and black ones that an earlier model had for air."""
     columns = np.flatnonzero(head.any(axis=(0, 1)))
     face = np.zeros(head.shape, bool)
     face[:, :, : columns[0] + int(FACE * len(columns))] = True
-    face &= ~above & (depth > SKIN_MM)
+    face &= head & (depth > SKIN_MM)
     black = (signal < BLACK) & face
     wide = ndimage.distance_transform_edt(black, sampling=spacing) > SINUS_MM
     wide = black & (ndimage.distance_transform_edt(~wide, sampling=spacing) <= SINUS_MM)

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
-BONE_HU, VAULT_HU, SOFT_HU, NONE_HU = 250, 750.0, 40.0, -1000.0
-LEAST_MM, MOST_MM = 2.0, 5.0  # thickness: what counts as a wall, and the thickest that is put into a gap
+BONE_HU, VAULT_HU, SOFT_HU, NONE_HU = 400, 900.0, 40.0, -1000.0
+LEAST_MM, THIN_MM, MOST_MM = 2.0, 3.0, 5.0  # thickness of what counts as a wall; of what is put into a gap
 FLESH_MM = 24  # from brain to skin, the most of it: where there is more, as at the temples, the wall is not told
 SKIN_MM, MARGIN_MM = 1.5, 2.0  # of skin without bone; of where a missing wall is not looked for
 TABLE_MM = 1.0  # how far bone may reach into what was taken for brain
@@ -75,7 +75,7 @@ def closed_vault(hu: Hu, mr: Hu, brain: Mask, head: Mask, above_mm: float, spaci
     share = (middle - inner) / np.maximum(skin - inner, 1)
     expected = inner + (weights * share[sound][places]).sum(axis=1) * (skin - inner)
     middle = np.where(sound, middle, _darker(expected, rays.along(mr, 0), inner, skin))
-    wide = np.clip((weights * thick[sound][places]).sum(axis=1), LEAST_MM, MOST_MM)
+    wide = np.clip((weights * thick[sound][places]).sum(axis=1), THIN_MM, MOST_MM)
     missing = ~sound & (skin - inner < FLESH_MM) & (far[:, LOST] < LOST_FROM)
     missing_share = rays.smoothed(missing.astype(np.float64), np.mean)
     vertex = int(np.flatnonzero(head.any(axis=(0, 2)))[0])
