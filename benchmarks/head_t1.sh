@@ -91,12 +91,19 @@ mr2ct-train "$out/set-4" --out "$out/run-4" $resume --start-from "$out/mixed-3.c
     --epochs 1 --epochs-linear 3 --steps-per-epoch 600
 
 set --
-for mr in "$data"/mr/*.nii.gz; do
-    case $mr in *"${VALIDATION:-fnndsc_adi}"*) ;; *) set -- "$@" --calibration "$mr" --gate "$mr" ;; esac
+calibrating=
+for mr in "$data"/mr/*.nii.gz "$out/drawn/mr/p01.nii.gz"; do
+    case $mr in *"${VALIDATION:-fnndsc_adi}"*) ;; *)
+        set -- "$@" --gate "$mr"
+        calibrating="$calibrating --calibration $mr" ;;  # of paths without spaces
+    esac
 done
 # The gate's limits are of the real MRs and one drawn one. The simulated ones, with heads that planning CTs cut off,
 # would let through what the model is no good at.
-mr2ct-export "$out/mixed.ckpt" --out "$out/head-t1" --about "$here/head_t1_about.json" --weights int8 --fp16 --int8 \
-    "$@" --gate "$out/drawn/mr/p01.nii.gz" --reference "$out/drawn/mr/p07.nii.gz" --overwrite
+mr2ct-export "$out/run-4/last.ckpt" --out "$out/head-t1" --about "$here/head_t1_about.json" --weights int8 \
+    "$@" --reference "$out/drawn/mr/p07.nii.gz" --overwrite
+# The folder that is shipped has the fp32 graph alone; whoever wants the others makes them from it, byte for byte:
+# shellcheck disable=SC2086
+mr2ct-export "$out/head-t1" --fp16 --int8 $calibrating --out "$out/head-t1-graphs" --overwrite
 # A model folder that is there already gets these limits, and nothing else of it changes, by
 #     mr2ct-export FOLDER --gate MR.nii.gz --gate ... --out FOLDER --overwrite
