@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from clinic_tables import clinic_text, gate_text
+from model_tables import card_text, demonstrator_text, faults_text, graphs_text
 from throughput_table import throughput_text
 
 HERE = Path(__file__).resolve().parent
@@ -152,60 +153,23 @@ def gpu() -> str:
 
 
 def demonstrator() -> str | None:
-    """Rows of benchmarks/results/demonstrator.json: means over the drawn patients that were held out."""
-    if not _is_there("demonstrator"):
-        return None
-    result = _result("demonstrator")
-    names = ", ".join(result["cohort"]["measured"])
-    rows = [(f"drawn patients {names}, inside the head", "MAE", "PSNR", "bone Dice", "slice to slice"), ("---",) * 5]
-    keys = ("mae_hu_in_mask", "psnr_db_in_mask_range_4095", "dice_in_mask_bone", "jump_ratio_in_mask")
-    for method, figures in result["methods"].items():
-        mae, psnr, dice, jump = (figures[key]["mean"] for key in keys)
-        name = f"**{method}**" if method == result["model"] else method
-        rows.append((name, f"{mae:.0f} HU", f"{psnr:.1f} dB", f"{dice:.2f}", f"{jump:.2f}"))
-    return _lines(rows)
+    return demonstrator_text(_result("demonstrator")) if _is_there("demonstrator") else None
 
 
 def card() -> str | None:
-    """What the card of the demonstrator says of its files and their proofs."""
-    if not CARD.is_file():
-        return None
-    content = json.loads(CARD.read_text())
-    rows = [("file", "size", "proved by", "mean, p99.9, max error", "budget"), ("---",) * 5]
-    for proof in content["certificates"]:
-        budget = ", ".join(
-            f"{name.removesuffix('_hu').replace('_', '.')} {limit:g}" for name, limit in proof["budget_hu"].items()
-        )
-        rows.append((
-            f"`{proof['file']}`",
-            f"{content['files'][proof['file']]['bytes'] / 1e6:.1f} MB",
-            proof["engine"],
-            f"{proof['mean_hu']:.2g}, {proof['p99_9_hu']:.2g}, {proof['max_hu']:.2g} HU",
-            f"{budget} HU",
-        ))  # fmt: skip
-    return _lines(rows)
+    return card_text(json.loads(CARD.read_text())) if CARD.is_file() else None
 
 
 def graphs() -> str | None:
-    """Rows of benchmarks/results/head-t1-graphs.json: what every graph costs, and what the same costs other heads."""
-    if not _is_there("head-t1-graphs"):
-        return None
-    result = _result("head-t1-graphs")
-    rows = [(f"graph, on {_where(result)}", "head", "size", "mean, p99.9, max error", "budget"), ("---",) * 5]
-    for row in result["graphs"]:
-        budget = ", ".join(
-            f"{name.removesuffix('_hu').replace('_', '.')} {limit:g}" for name, limit in row["budget_hu"].items()
-        )
-        rows.append((
-            f"{row['precision']}, {row['engine']}",
-            "drawn p07, the card's" if row["head"] == "reference" else row["head"],
-            "" if row["bytes"] is None else f"{row['bytes'] / 1e6:.1f} MB",
-            f"{row['mean_hu']:.2g}, {row['p99_9_hu']:.2g}, {row['max_hu']:.2g} HU",
-            f"{budget} HU" + ("" if row["passed"] else ": outside"),
-        ))  # fmt: skip
-    layers = result["int8_layers"]
-    told = "" if layers is None else f"\n\nIn int8: {len(layers)} of the 20 convolutions that could be."
-    return _lines(rows) + told
+    return graphs_text(_result("head-t1-graphs")) if _is_there("head-t1-graphs") else None
+
+
+def faults() -> str | None:
+    names = [(f"head-faults-{n}", f"head-faults-simulated-{n}") for n in (1, 2, 3)]
+    found = [
+        (_result(real), _result(simulated)) for real, simulated in names if _is_there(real) and _is_there(simulated)
+    ]
+    return faults_text(found) if found else None
 
 
 def table_one() -> str:
@@ -268,6 +232,7 @@ TABLES: dict[str, Callable[[], str | None]] = {
     "demonstrator": demonstrator,
     "card": card,
     "graphs": graphs,
+    "faults": faults,
     "table 1": table_one,
 }
 
