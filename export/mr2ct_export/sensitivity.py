@@ -8,8 +8,8 @@ from mr2ct.card import Certificate, LayerError, Quantisation
 from mr2ct_export.to_onnx import ExportError
 
 # HU inside the head, on the slices held out: less than the budget, as other heads have other errors, of which the
-# 99.9th percentile varies most.
-LIMITS_HU = {"mean_hu": 0.9, "p99_9_hu": 16.0}
+# 99.9th percentile varies most: 16 on slices held out was 21.5 on another drawn head, outside its budget (LOG.md).
+LIMITS_HU = {"mean_hu": 0.9, "p99_9_hu": 12.0}
 
 Measure = Callable[[Sequence[str]], Certificate]
 

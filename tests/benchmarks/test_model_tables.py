@@ -1,0 +1,38 @@
+"""MODEL_CARD's tables say what was measured, and of which head and version."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from model_tables import FAULTS, HEADS, faults_text, graphs_text
+
+
+def of_heads(value: float) -> dict[str, Any]:
+    return {"heads": [{"head": head, **dict.fromkeys(FAULTS, value)} for head in HEADS]}
+
+
+def of_people(*mae: float) -> dict[str, Any]:
+    return {"heads": [{"mae_hu": one, "bone_dice": 0.5, "inside_skull_mae_hu": 20.0} for one in mae]}
+
+
+def test_faults_stand_version_beside_version_and_people_in_their_mean() -> None:
+    older, newer = of_heads(3.0), of_heads(1.0)
+    newer["heads"][-1]["largest_hole_mm"] = 7.0  # of the last head alone
+    text = faults_text([(older, of_people(100, 120)), (newer, of_people(80, 90))])
+    lines = text.splitlines()
+    assert lines[0].startswith("| version 1, 2 | older (seg3d) |")
+    assert "| its widest hole, mm | 3, 1 | 3, 1 | 3, 1 | 3, 7 |" in lines
+    assert lines[-1].endswith("MAE 110, 85 HU, bone Dice 0.50, 0.50, MAE inside the skull 20, 20 HU.")
+
+
+def test_a_graph_outside_its_budget_is_told_to_be() -> None:
+    row = {
+        "head": "reference", "precision": "int8", "engine": "an engine", "bytes": 11_500_000, "mean_hu": 0.5,
+        "p99_9_hu": 10.25, "max_hu": 40.0, "budget_hu": {"mean_hu": 1.0, "p99_9_hu": 20.0}, "passed": True,
+    }  # fmt: skip
+    other = {**row, "head": "p08", "bytes": None, "p99_9_hu": 21.5, "passed": False}
+    result = {"hardware": {"cpu": "a CPU"}, "date": "2000-01-01", "int8_layers": ["a", "b"], "graphs": [row, other]}
+    lines = graphs_text(result).splitlines()
+    assert lines[2] == "| int8: an engine | drawn, the card's | 11.5 MB | 0.5, 10, 40 HU | mean 1, p99.9 20 HU |"
+    assert lines[3] == "| int8: an engine | p08 |  | 0.5, 22, 40 HU | mean 1, p99.9 20 HU: outside |"
+    assert lines[-1] == "In int8: 2 of the 20 convolutions that could be."
