@@ -92,11 +92,9 @@ mr2ct-train "$out/set-4" --out "$out/run-4" $resume --start-from "$out/mixed-3.c
 
 set --
 calibrating=
-for mr in "$data"/mr/*.nii.gz "$out/drawn/mr/p01.nii.gz"; do
-    case $mr in *"${VALIDATION:-fnndsc_adi}"*) ;; *)
-        set -- "$@" --gate "$mr"
-        calibrating="$calibrating --calibration $mr" ;;  # of paths without spaces
-    esac
+for mr in "$data"/mr/*.nii.gz "$out"/drawn/mr/p0[123].nii.gz; do
+    case $mr in *"${VALIDATION:-fnndsc_adi}"*) continue ;; */p0[23].nii.gz) ;; *) set -- "$@" --gate "$mr" ;; esac
+    calibrating="$calibrating --calibration $mr"  # of paths without spaces
 done
 # The gate's limits are of the real MRs and one drawn one. The simulated ones, with heads that planning CTs cut off,
 # would let through what the model is no good at.
