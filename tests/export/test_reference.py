@@ -45,15 +45,18 @@ def reference_of(*volumes: Volume, window: MrWindow = PAPER_MR_WINDOW, count: in
 
 
 @pytest.mark.parametrize("window", [PAPER_MR_WINDOW, PercentileWindow(0.5, 99.5)])
-def test_reference_slices_are_bit_for_bit_what_the_runtime_gives_its_engine(
+def test_reference_slices_are_what_the_runtime_gives_its_engine(
     window: MrWindow, head_mr: Volume, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     model: Model = write_model(tmp_path_factory.mktemp("identity") / "model", mr_window=window)
     recorder = Recorder()
     synthesize(head_mr, model, Choice(recorder, "", "fp32", "", None))
-    given = {one.tobytes() for one in np.concatenate(recorder.given)}
+    given = np.concatenate(recorder.given)
     taken = reference_of(head_mr, window=window).mr
-    assert len({one.tobytes() for one in taken} & given) == SLICES
+    # the same but for the order of sums: with air left out matrices have other shapes, which some processors round by
+    off = [np.abs(given - one).max(axis=(1, 2, 3)).min() for one in taken]
+    assert len(off) == SLICES
+    assert max(off) < 1e-6
 
 
 def test_reference_slices_hold_head_and_air_in_the_network_s_range(six: Reference) -> None:

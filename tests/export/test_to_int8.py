@@ -190,7 +190,7 @@ def test_openvino_computes_the_chosen_convolutions_in_eight_bits(residual: onnx.
         for node in compiled.get_runtime_model().get_ops()
         if str(node.get_rt_info()["layerType"].astype(str)) == "Convolution"
     )
-    assert ran == {"i8": 18, "f32": 4}
+    assert ran in ({"i8": 18, "f32": 4}, {"u8": 18, "f32": 4})  # signed where the CPU has products for it
 
 
 def test_tensorrt_rtx_builds_an_engine_of_it(plain: onnx.ModelProto, layers: dict[str, Quantised]) -> None:
