@@ -8,6 +8,9 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
+# Of a direction cosine; the square of less is no normal float64. At 500 mm it is nothing: rounding leaves 1e-17.
+UNDERFLOW = 1e-100
+
 
 @dataclass(frozen=True)
 class Grid:
@@ -24,6 +27,12 @@ class Grid:
     spacing: tuple[float, float, float]
     origin: tuple[float, float, float]
     direction: tuple[float, float, float, float, float, float, float, float, float]
+
+    def __post_init__(self) -> None:
+        """Cosines that are nothing but underflow become 0: ITK's inverse of a direction goes wrong by them."""
+        if any(0 < abs(cosine) < UNDERFLOW for cosine in self.direction):
+            cleared = tuple(0.0 if abs(cosine) < UNDERFLOW else cosine for cosine in self.direction)
+            object.__setattr__(self, "direction", cleared)
 
     @classmethod
     def of(cls, image: sitk.Image) -> Grid:
