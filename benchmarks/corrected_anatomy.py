@@ -27,9 +27,9 @@ END_MM = 4
 
 
 def corrected(mr: Hu, head: Mask, hu: Hu, earlier: Hu, spacing: Spacing) -> tuple[Hu, dict[str, float]]:
-    """A CT, and the cm3 that each rule changed. All arrays: (k, j, i) to the left, to inferior, to posterior.
+    """A CT in HU, float32, and the cm3 that each rule changed. Arrays: (k, j, i) to the left, inferior, posterior.
 
-    mr: scanner units.  head: bool.  hu, earlier: synthetic CTs in HU.  spacing: mm of k, j, i.
+    mr: float32, scanner units.  head: bool.  hu, earlier: synthetic CTs, float32 HU.  spacing: mm of k, j, i.
     """
     inside = np.pad(head, 1)
     depth = ndimage.distance_transform_edt(inside, sampling=spacing)[1:-1, 1:-1, 1:-1]
@@ -111,6 +111,7 @@ def _end(head: Mask, rows: NDArray[np.intp], spacing: Spacing) -> Mask:
 
 
 def _last_before(hu: Hu, rows: NDArray[np.intp], spacing: Spacing) -> Hu:
+    """The slice before the last ones in their place; where that is air, what they are themselves."""
     before = hu[:, [rows[-1] - round(END_MM / spacing[1])]]
     return np.broadcast_to(np.where(before < -100, hu, before), hu.shape)
 

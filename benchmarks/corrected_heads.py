@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,9 @@ from numpy.typing import NDArray
 
 import mr2ct
 from corrected_anatomy import corrected
+from mr2ct.errors import Mr2ctError, VolumeError
 from mr2ct.head import head_mask
+from mr2ct.modality import refuse_ct
 from mr2ct.volume import Volume
 
 
@@ -36,20 +39,30 @@ def main() -> None:
     parser.add_argument("--model", required=True, help="a model folder or a model's name")
     parser.add_argument("--earlier", help="another one, for the sinuses")
     options = parser.parse_args()
-    figures: dict[str, Any] = {}
-    for path in options.mr:
-        made = options.out / "ct" / path.name
-        if made.exists():
-            continue
-        mr = mr2ct.read_volume(path)
-        models = [options.model, *([options.earlier] if options.earlier else [])]
-        ct, changed = _corrected(mr, [_synthetic(mr, model) for model in models])
-        for kind in ("mr", "ct"):
-            (options.out / kind).mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, options.out / "mr" / path.name)
-        mr2ct.write_volume(ct, made)
-        figures[path.name.split(".")[0]] = changed
+    models = [options.model, *([options.earlier] if options.earlier else [])]
+    try:
+        figures = {path.name.split(".")[0]: made for path in options.mr if (made := _write(path, models, options.out))}
+    except Mr2ctError as error:
+        sys.exit(f"corrected_heads: {error}")
     print(json.dumps({"out": str(options.out), "changed_cm3": figures}))
+
+
+def _write(path: Path, models: list[str], out: Path) -> dict[str, float] | None:
+    """The cm3 that each rule changed; None where the CT is there already. Raises Mr2ctError."""
+    made = out / "ct" / path.name
+    if made.exists():
+        return None
+    mr = mr2ct.read_volume(path)
+    try:
+        refuse_ct(mr)
+    except VolumeError as error:
+        raise VolumeError(f"{path}: {error}") from error
+    ct, changed = _corrected(mr, [_synthetic(mr, model) for model in models])
+    for kind in ("mr", "ct"):
+        (out / kind).mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(path, out / "mr" / path.name)
+    mr2ct.write_volume(ct, made)
+    return changed
 
 
 def _synthetic(mr: Volume, model: str) -> NDArray[Any]:
@@ -66,22 +79,14 @@ def _corrected(mr: Volume, cts: list[NDArray[Any]]) -> tuple[Volume, dict[str, f
     result, changed = corrected(values, head > 0.5, hu[0], hu[-1], spacing)
     image = sitk.GetImageFromArray(result)
     image.CopyInformation(upright[0])
-    whole = _image(mr.voxels, mr)
-    back = sitk.DICOMOrient(image, sitk.DICOMOrientImageFilter.GetOrientationFromDirectionCosines(whole.GetDirection()))
+    axes = sitk.DICOMOrientImageFilter.GetOrientationFromDirectionCosines(mr.grid.direction)
+    back = sitk.DICOMOrient(image, axes)
     return Volume(np.rint(sitk.GetArrayFromImage(back)).astype(np.int16), mr.grid), changed
 
 
 def _turned(voxels: NDArray[Any], mr: Volume) -> Any:
     """(k, j, i) to the left, to inferior, to posterior: axes exchanged and flipped, nothing is interpolated."""
-    return sitk.DICOMOrient(_image(voxels, mr), "PIL")
-
-
-def _image(voxels: NDArray[Any], mr: Volume) -> Any:
-    image = sitk.GetImageFromArray(np.ascontiguousarray(voxels).astype(np.float32))
-    image.SetSpacing(mr.grid.spacing)
-    image.SetOrigin(mr.grid.origin)
-    image.SetDirection(mr.grid.direction)
-    return image
+    return sitk.DICOMOrient(mr.grid.image(voxels.astype(np.float32)), "PIL")
 
 
 if __name__ == "__main__":

@@ -34,8 +34,7 @@ if TYPE_CHECKING:
     type=click.Choice(["fp32", "fp16", "int8"]),
     default="fp32",
     show_default=True,
-    help="Round weights first and keep them so: fp16 makes a model folder half as large, int8 a quarter; it is proved "
-    "as such. All graphs compute as before.",
+    help="Round weights first and keep them so, proved as such: a folder half as large in fp16, a quarter in int8.",
 )
 @click.option(
     "--cycle-check",

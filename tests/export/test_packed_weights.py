@@ -94,7 +94,7 @@ def test_eight_bits_are_found_again_whatever_the_weights(
     if random.random() < 0.2:
         layer.weight.data[:, 0] = 0
     one = torch.nn.Sequential(layer)
-    weight = rounded(Checkpoint(one, FixedWindow(0, 1)), "int8").mr_to_ct.get_parameter("0.weight")  # type: ignore[arg-type]
+    weight = rounded(Checkpoint(one, FixedWindow(0, 1)), "int8").mr_to_ct.get_parameter("0.weight")
     graph = helper.make_graph(
         [helper.make_node("ConvTranspose" if transposed else "Conv", ["x", "w.weight"], ["y"])], "one",
         [helper.make_tensor_value_info("x", 1, [1, 3, 8, 8])],
