@@ -2,10 +2,6 @@
 
     python benchmarks/graphs.py FOLDER [--mr MR ...] [--save NAME]
 
-A folder with all graphs of the model that comes with mr2ct, which itself holds the fp32 one alone:
-
-    mr2ct-export head-t1 --fp16 --int8 --calibration MR --calibration MR ... --out FOLDER
-
 --mr: heads that no eight-bit step was chosen by; OpenVINO runs the bf16 and the int8 graph over six slices of each,
 inside the same budgets. The figures end in one line of JSON.
 """

@@ -100,8 +100,8 @@ done
 # would let through what the model is no good at.
 mr2ct-export "$out/run-4/last.ckpt" --out "$out/head-t1" --about "$here/head_t1_about.json" --weights int8 \
     "$@" --reference "$out/drawn/mr/p07.nii.gz" --overwrite
-# The folder that is shipped has the fp32 graph alone; whoever wants the others makes them from it, byte for byte:
+# The other graphs are made of the fp32 one's weights; which layers bear eight bits may differ from CPU to CPU.
 # shellcheck disable=SC2086
-mr2ct-export "$out/head-t1" --fp16 --int8 $calibrating --out "$out/head-t1-graphs" --overwrite
+mr2ct-export "$out/head-t1" --fp16 --int8 $calibrating --out "$out/head-t1" --overwrite
 # A model folder that is there already gets these limits, and nothing else of it changes, by
 #     mr2ct-export FOLDER --gate MR.nii.gz --gate ... --out FOLDER --overwrite

@@ -76,7 +76,7 @@ def export(
         if fp16:
             try:
                 half = to_half(graph)
-                card, certificate = _put_proved(folder, card, "fp16", half, reference, with_kept_casts(half))
+                card, certificate = _put_proved(folder, card, "fp16", on_disk(half), reference, with_kept_casts(half))
                 refused += [] if certificate.passed else [_refusal(certificate)]
             except ExportError as error:
                 refused.append(f"{graph_file('fp16')}: not written: {error}")

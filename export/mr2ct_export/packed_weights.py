@@ -17,13 +17,14 @@ import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from mr2ct.eight_bits import UNPACK
+from mr2ct.eight_bits import unpacked as _unpacked
 from mr2ct_training.checkpoint import Checkpoint
 
 KERNEL = 4  # axes of a convolution's weight: outputs, inputs, rows, columns; of a transposed one: inputs, outputs, ...
 STEPS = 127  # of int8 to each side of zero
 STEP_BITS = 4
 HALF, EIGHT, STEP = ".half", ".int8", ".step"  # end the names of what is kept instead of a weight
-UNPACK = ".unpacked"  # ends the name of the node that makes fp32 of eight bits; see mr2ct.openvino_graph
 
 Packing = Literal["fp32", "fp16", "int8"]
 Numbers = NDArray[np.float32]
@@ -50,7 +51,10 @@ def rounded(checkpoint: Checkpoint, packing: Packing) -> Checkpoint:
 
 
 def with_packed_weights(graph: onnx.ModelProto, packing: Packing) -> onnx.ModelProto:
-    """A copy of a graph in which the fp32 weights that a packing holds exactly are kept so, and unpacked on loading."""
+    """A copy of a graph in which the weights that a packing holds exactly are kept so, and unpacked on loading.
+
+    Weights of an fp16 graph that eight bits hold are the same bytes there as in the fp32 graph; only steps differ.
+    """
     packed = onnx.ModelProto()
     packed.CopyFrom(graph)
     transposed = {node.input[1] for node in packed.graph.node if node.op_type == "ConvTranspose"}
@@ -58,7 +62,7 @@ def with_packed_weights(graph: onnx.ModelProto, packing: Packing) -> onnx.ModelP
     tensors: list[onnx.TensorProto] = []
     for tensor in packed.graph.initializer:
         kept = None
-        if tensor.data_type == TensorProto.FLOAT and len(tensor.dims) == KERNEL:
+        if tensor.data_type in (TensorProto.FLOAT, TensorProto.FLOAT16) and len(tensor.dims) == KERNEL:
             kept = _packed(tensor, packing, outputs=int(tensor.name in transposed))
         if kept is None:
             tensors.append(tensor)
@@ -80,9 +84,7 @@ def unpacked(graph: onnx.GraphProto) -> dict[str, Numbers]:
     for node in graph.node:
         if node.name.endswith(UNPACK):
             whole, step = (numpy_helper.to_array(tensors[name]) for name in node.input)
-            each = [1] * KERNEL
-            each[node.attribute[0].i] = -1
-            found[node.output[0]] = whole.astype(np.float32) * step.reshape(each)
+            found[node.output[0]] = _unpacked(whole, step, axis=node.attribute[0].i)
     for name, tensor in tensors.items():
         if tensor.data_type in (TensorProto.FLOAT, TensorProto.FLOAT16) and not name.endswith(STEP):
             found[name.removesuffix(HALF)] = numpy_helper.to_array(tensor).astype(np.float32)
@@ -99,9 +101,9 @@ def _packed(
     tensor: onnx.TensorProto, packing: Packing, outputs: int
 ) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]] | None:
     """The nodes that unpack a weight and what they unpack; None where the packing does not hold it."""
-    name, values = tensor.name, numpy_helper.to_array(tensor)
-
-    if packing == "fp16":
+    name, kept = tensor.name, numpy_helper.to_array(tensor)
+    values = kept.astype(np.float32)
+    if packing == "fp16" and kept.dtype == np.float32:
         half = _half(values)
         if np.array_equal(half.astype(np.float32), values):
             cast = helper.make_node("Cast", [name + HALF], [name], name=f"{name}.cast", to=TensorProto.FLOAT)
@@ -110,9 +112,10 @@ def _packed(
         step = _least_step(values, outputs)
         # a channel's largest weight may have been rounded down, to which a smaller step would reach
         step = np.where(_is_whole(values, step, outputs), step, _rounded_up(step * np.float32(1.01)))
-        if _is_whole(values, step, outputs).all():
+        typed = step.astype(kept.dtype)  # what comes out is of the steps' type
+        if _is_whole(values, step, outputs).all() and np.array_equal(typed.astype(np.float32), step):
             whole = numpy_helper.from_array(np.rint(values / step).astype(np.int8), name + EIGHT)
-            steps = numpy_helper.from_array(step.ravel(), name + STEP)
+            steps = numpy_helper.from_array(typed.ravel(), name + STEP)
             ends, unpack = [name + EIGHT, name + STEP], name + UNPACK  # DequantizeLinear: TensorRT casts no int8
             return [helper.make_node("DequantizeLinear", ends, [name], name=unpack, axis=outputs)], [whole, steps]
     return None

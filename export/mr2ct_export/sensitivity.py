@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from mr2ct.card import Certificate, LayerError, Quantisation
 from mr2ct_export.to_onnx import ExportError
 
-# HU inside the head, on the slices held out: less than the budget, as other heads have other errors, of which the
-# 99.9th percentile varies most: 16 on slices held out was 21.5 on another drawn head, outside its budget (LOG.md).
-LIMITS_HU = {"mean_hu": 0.9, "p99_9_hu": 12.0}
+# HU inside the head, on the slices held out: far below the budget. The 99.9th percentile varies most: on other heads
+# it was up to 1.8 times as much, and other CPUs round otherwise, where the graph has to pass too (LOG.md).
+LIMITS_HU = {"mean_hu": 0.9, "p99_9_hu": 8.5}
 
 Measure = Callable[[Sequence[str]], Certificate]
 

@@ -88,7 +88,7 @@ def put_way_back(
 ) -> tuple[Card, tuple[str, ...]]:
     """Write and prove ct_to_mr in fp32, and in fp16 if asked for.
 
-    reference: of cycled().  on_disk: what is done to an fp32 graph before it is written.  Returns the card, and a line
+    reference: of cycled().  on_disk: what is done to a graph before it is written.  Returns the card, and a line
     for every graph that is outside its budget and was not written; without an fp32 graph there is none at all.
     """
     assert checkpoint.ct_to_mr is not None
@@ -112,7 +112,7 @@ def _graphs(
     yield "fp32", exact, exact
     if fp16:
         half = to_half(graph)
-        yield "fp16", half, with_kept_casts(half)
+        yield "fp16", on_disk(half), with_kept_casts(half)
 
 
 def _put_proved(

@@ -250,7 +250,8 @@ def _told_in_a_line() -> Iterator[None]:
 
 def _list_models(context: click.Context) -> None:
     for name in installed_models():
-        card = open_model(name).card
+        model = open_model(name)
+        card, graphs = model.card, ", ".join(model.precisions)
         megabytes = sum(facts.bytes for facts in card.files.values()) / 1e6
-        click.echo(f"{name}  version {card.version}, {megabytes:.0f} MB, {card.description}")
+        click.echo(f"{name}  version {card.version}, in {graphs}, {megabytes:.0f} MB: {card.description}")
     context.exit()

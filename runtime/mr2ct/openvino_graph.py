@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mr2ct.eight_bits import UNPACK
 from mr2ct.openvino_library import ConversionExtension, openvino, operators
 
 # The model's own function, by the names it has had; OpenVINO 2026.4 does not inline functions of a graph.
@@ -16,7 +17,6 @@ ROWS, COLUMNS = 2, 3  # axes of (batch, channel, row, column)
 # The beginning of an ONNX entry key = "location", of a weight that lies in another file.
 IN_ANOTHER_FILE = b"\n\x08location"
 FLOAT = openvino.Type.f32
-UNPACK = ".unpacked"  # ends the name of the node that makes fp32 of weights in eight bits, as mr2ct-export packs them
 
 
 def read_graph(content: bytes, *, exact_norms: bool) -> openvino.Model:

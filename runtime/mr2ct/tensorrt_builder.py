@@ -14,6 +14,7 @@ from mr2ct.errors import DeviceError, ModelError
 from mr2ct.stoppable import run_stoppable
 from mr2ct.tensorrt_flavour import Flavour
 from mr2ct.tensorrt_watch import LogLine, Progress, Report, first_error, logger, shortened
+from mr2ct.tensorrt_weights import unpack
 
 OPT_BATCH = 16  # slices; to be measured on a GPU
 DTYPES = {"FLOAT": "float32", "HALF": "float16", "BF16": "bfloat16"}
@@ -92,12 +93,14 @@ def build(
     network = builder.create_network(1 << int(library.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = library.OnnxParser(network, voice)  # to be kept: the network's weights are the parser's
     _parse(flavour, parser, graph)
+    kept = unpack(library, network)
     ends = _ends(flavour, network, options.max_batch)
     config = _config(flavour, builder, options)
     profile = _add_profile(builder, config, ends[0], options)
     _attach_timings(flavour, config, timings)
     config.progress_monitor = watch.monitor(library)
     plan = run_stoppable(lambda: builder.build_serialized_network(network, config), watch.stop)
+    del kept  # until here TensorRT may look at them
     watch.raise_kept()
     if plan is None:
         raise DeviceError(_failure(flavour, options, log))

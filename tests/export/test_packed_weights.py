@@ -20,6 +20,7 @@ from mr2ct_export.folder import export
 from mr2ct_export.more_graphs import generator_of
 from mr2ct_export.packed_weights import Packing, packing_of, rounded, unpacked, with_packed_weights
 from mr2ct_export.reference import answered
+from mr2ct_export.to_half import to_half
 from mr2ct_export.to_onnx import OPSET, to_onnx
 from mr2ct_training.checkpoint import Checkpoint
 from mr2ct_training.generator import GeneratorConfig, untrained
@@ -76,9 +77,45 @@ def test_rounding_is_told_and_leaves_the_checkpoint_alone(packing: Packing, furt
     assert rounded(before, "fp32") is before
 
 
-def test_the_fp16_graph_has_the_very_weights_of_eight_bits() -> None:
-    weights = [weight for weight in rounded(small(), "int8").mr_to_ct.parameters() if weight.ndim == 4]
-    assert all(torch.equal(weight.half().float(), weight) for weight in weights)
+def test_the_fp16_graph_has_the_very_weights_of_eight_bits_in_the_same_bytes() -> None:
+    network = rounded(small(), "int8").mr_to_ct
+    assert all(torch.equal(one.half().float(), one) for one in network.parameters() if one.ndim == 4)
+    single = to_onnx(network, PAPER_SLICES)
+    half = to_half(single)
+    fewer = with_packed_weights(half, "int8")
+    assert fewer.ByteSize() < 0.6 * half.ByteSize()
+    assert np.array_equal(answer(fewer), answer(half))
+    bytes_of = [
+        {one.name: one.raw_data for one in graph.graph.initializer if one.data_type == onnx.TensorProto.INT8}
+        for graph in (fewer, with_packed_weights(single, "int8"))
+    ]
+    assert bytes_of[0] == bytes_of[1]
+    assert len(bytes_of[0]) == sum(one.ndim == 4 for one in network.parameters())
+
+
+def test_steps_that_fp16_does_not_hold_leave_a_weight_as_it_is() -> None:
+    tiny = helper.make_graph(
+        [helper.make_node("Conv", ["x", "w.weight"], ["y"])], "one",
+        [helper.make_tensor_value_info("x", 10, [1, 1, 8, 8])],
+        [helper.make_tensor_value_info("y", 10, ["n", "c", "h", "w"])],
+        [onnx.numpy_helper.from_array(np.full((1, 1, 1, 1), 2.0**-24, np.float16), "w.weight")],
+    )  # fmt: skip
+    model = helper.make_model(tiny, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=10)
+    assert with_packed_weights(model, "int8") == model
+
+
+@pytest.mark.parametrize("packing", PACKINGS)
+def test_a_folder_keeps_its_fp16_graph_as_its_fp32_one(packing: Packing, tmp_path: Path) -> None:
+    kept = rounded(small(), packing)
+    slices = np.random.default_rng(0).uniform(-1, 1, (1, 1, 256, 256)).astype(np.float32)
+    reference = answered(slices, np.ones((1, 256, 256), bool), kept.mr_to_ct)
+    card = export(kept, reference, tmp_path / "model", fp16=True, weights=packing).card
+    assert {one.file: one.passed for one in card.certificates} == {
+        "mr_to_ct.fp32.onnx": True,
+        "mr_to_ct.fp16.onnx": True,
+    }
+    sizes = [card.files[name].bytes for name in ("mr_to_ct.fp16.onnx", "mr_to_ct.fp32.onnx")]
+    assert sizes[0] == pytest.approx(sizes[1], rel=0.25)  # the nodes differ, a good part of so small a file
 
 
 @settings(max_examples=60, deadline=None)

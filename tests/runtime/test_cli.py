@@ -274,6 +274,7 @@ def test_the_models_that_come_with_mr2ct_are_listed_and_taken_by_name(head: Path
     listed = run("--models")
     assert listed.exit_code == 0
     assert [line.split()[0] for line in listed.stdout.splitlines()] == ["head-t1", "untrained-demo"]
+    assert "version 3, in fp32, fp16, int8, 36 MB: Demonstrator" in listed.stdout
     missing = run(head, "-o", tmp_path / "ct.nii.gz", "--model", "head-t7")
     assert missing.exit_code == 4
     assert "head-t1, untrained-demo" in missing.stderr

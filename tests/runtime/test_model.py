@@ -108,6 +108,16 @@ def test_a_model_that_comes_with_mr2ct_is_opened_by_its_name_unless_a_folder_has
     assert open_model(UNTRAINED).card.name == "identity"
 
 
+def test_the_model_that_is_taken_by_itself_comes_with_every_graph_proved_and_fits_a_repository() -> None:
+    model = open_model()
+    assert model.card.name == "head-t1"
+    assert model.precisions == ("fp32", "fp16", "int8")
+    for name, facts in model.card.files.items():
+        assert len(model.read(name)) == facts.bytes
+        assert model.proves(name) == name.endswith(".onnx")
+    assert sum(facts.bytes for facts in model.card.files.values()) < 40e6
+
+
 def test_a_folder_that_is_not_there_is_told_with_who_would_write_it(tmp_path: Path) -> None:
     message = _refusal(tmp_path / "nowhere")
     assert str(tmp_path / "nowhere") in message

@@ -16,15 +16,13 @@ import pytest
 from onnx import TensorProto, helper
 from tqdm import tqdm
 
-from mr2ct.card import PAPER_SLICES, FixedWindow
+from mr2ct.card import PAPER_SLICES
 from mr2ct.errors import DeviceError, ModelError
 from mr2ct.tensorrt_builder import BuildOptions, Built, End, _config, build
 from mr2ct.tensorrt_flavour import Flavour
 from mr2ct.tensorrt_watch import LogLine
-from mr2ct_export.packed_weights import rounded, with_packed_weights
 from mr2ct_export.to_half import to_half
 from mr2ct_export.to_onnx import to_onnx
-from mr2ct_training.checkpoint import Checkpoint
 from mr2ct_training.generator import GeneratorConfig, untrained
 from rtx_wheels import open_rtx
 
@@ -101,12 +99,6 @@ def test_the_precision_is_the_graphs(built: Built, rtx: Flavour, single: onnx.Mo
     plain = build(rtx, single.SerializeToString(), WHOLE)
     assert plain.network.layers + 46 == built.network.layers  # a cast on each side of all but the first
     assert len(built.plan) < len(plain.plan)
-
-
-def test_weights_kept_in_eight_bits_are_no_hindrance(built: Built, rtx: Flavour) -> None:
-    generator = Checkpoint(untrained(GeneratorConfig(width=4), seed=0), FixedWindow(0, 1))
-    packed = with_packed_weights(to_onnx(rounded(generator, "int8").mr_to_ct, PAPER_SLICES), "int8")
-    assert build(rtx, packed.SerializeToString(), WHOLE).network.output == built.network.output
 
 
 def test_the_log_is_kept_with_its_severities(built: Built) -> None:
