@@ -6,7 +6,7 @@
 # DATA has head MRs in mr/ and head CTs in ct/, of other people; data_source in head_t1_about.json tells which they were.
 # OUT gets a folder for each step. Run again, every step makes only what is missing, and the training goes on from its
 # last checkpoint. VALIDATION names the MR held out, DEVICE where to train: minutes on an H100, days on two cores.
-# The demonstrator that is shipped stopped at step 3,269 of these 4,200, as the GPU's time was up.
+# Version 1 stopped at step 3,269 of these 4,200, as the GPU's time was up.
 
 set -eu
 data=$1
@@ -102,6 +102,6 @@ mr2ct-export "$out/run-4/last.ckpt" --out "$out/head-t1" --about "$here/head_t1_
     "$@" --reference "$out/drawn/mr/p07.nii.gz" --overwrite
 # The other graphs are made of the fp32 one's weights; which layers bear eight bits may differ from CPU to CPU.
 # shellcheck disable=SC2086
-mr2ct-export "$out/head-t1" --fp16 --int8 $calibrating --out "$out/head-t1" --overwrite
+mr2ct-export "$out/head-t1" --fp16 --int8 --int8-limit 8.5 $calibrating --out "$out/head-t1" --overwrite
 # A model folder that is there already gets these limits, and nothing else of it changes, by
 #     mr2ct-export FOLDER --gate MR.nii.gz --gate ... --out FOLDER --overwrite

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -14,8 +15,10 @@ from torch.nn import functional
 
 from mr2ct.card import MrWindow, SliceGrid
 from mr2ct.errors import VolumeError
+from mr2ct.reading import read_volume
 from mr2ct.volume import Volume
 from mr2ct_export.reference import full_slices
+from mr2ct_export.sensitivity import LIMITS_HU
 
 CALIBRATING, HELD_OUT = 32, 20  # slices over all MRs
 LEAST = 5  # of either from an MR: both ends of the head, and three between
@@ -28,11 +31,26 @@ class Calibration:
     """Slices to calibrate with, and others to measure with; none is a reference slice.
 
     calibrating, held_out: (N, 1, rows, columns) float32 in [-1, 1].  head: (N, rows, columns) bool, of held_out.
+    limits_hu: of mean_hu and p99_9_hu on held_out, within which as many layers are in int8 as can be.
     """
 
     calibrating: NDArray[np.float32]
     held_out: NDArray[np.float32]
     head: NDArray[np.bool_]
+    limits_hu: Mapping[str, float] = field(default_factory=lambda: LIMITS_HU)
+
+
+def calibration_from_files(
+    paths: Sequence[Path], slices: SliceGrid, window: MrWindow, reference: NDArray[np.float32], limit_hu: float | None
+) -> Calibration | None:
+    """As calibration_from_volumes does, of MRs in files; None where there are none.
+
+    limit_hu: of the 99.9th percentile on the slices held out, None for the usual.  Raises VolumeError.
+    """
+    if not paths:
+        return None
+    calibration = calibration_from_volumes([read_volume(path) for path in paths], slices, window, reference)
+    return calibration if limit_hu is None else replace(calibration, limits_hu={**LIMITS_HU, "p99_9_hu": limit_hu})
 
 
 def calibration_from_volumes(

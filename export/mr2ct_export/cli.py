@@ -10,8 +10,7 @@ import click
 
 from mr2ct_export.engines import build_engine, check_engine, clear_engines, list_engines
 from mr2ct_export.given import model_folder
-from mr2ct_export.repository import refuse_name, refuse_repository, serve_folder
-from mr2ct_export.telling import gate_line, tell_model
+from mr2ct_export.repository import refuse_repository, serve_folder
 
 if TYPE_CHECKING:
     from mr2ct_export.packed_weights import Packing
@@ -28,6 +27,13 @@ if TYPE_CHECKING:
     multiple=True,
     type=click.Path(path_type=Path),
     help="With --int8: an MR to choose the steps of eight bits by; nothing of it travels. May be given several times.",
+)
+@click.option(
+    "--int8-limit",
+    type=click.FloatRange(0, 20, min_open=True),
+    metavar="HU",
+    help="With --int8: as many layers are in eight bits as keep the 99.9th percentile of the error within this, on "
+    "slices held out. More are faster; on other heads and CPUs it may be nearly twice as much.  [default: 12]",
 )
 @click.option(
     "--weights",
@@ -108,6 +114,7 @@ def main(
     fp16: bool,
     int8: bool,
     calibration: tuple[Path, ...],
+    int8_limit: float | None,
     weights: Packing,
     cycle_check: bool,
     reference: tuple[Path, ...],
@@ -143,6 +150,8 @@ def main(
         raise click.UsageError("--untrained needs --reference MR.nii.gz, an MR of a head to prove the graphs on")
     if int8 is not bool(calibration):
         raise click.UsageError("--int8 and --calibration MR.nii.gz go together: give both, or none")
+    if int8_limit is not None and not int8:
+        raise click.UsageError("--int8-limit goes with --int8")
     if tensorrt_rtx and repository is not None:
         raise click.UsageError("Triton runs no engine of TensorRT-RTX: --triton with --tensorrt, or with neither")
     folder = model_folder(checkpoint)
@@ -161,12 +170,16 @@ def main(
     from mr2ct.errors import Mr2ctError
 
     try:
+        from mr2ct_export.making import Wishes, add_graphs, export_checkpoint, regate
         from mr2ct_export.to_onnx import ExportError
         from mr2ct_training.checkpoint import CheckpointError
     except ImportError as error:
         click.echo(f"mr2ct-export: needs {error.name}: pip install 'mr2ct[cpu,export]'", err=True)
         sys.exit(1)
     precision = "fp16" if fp16 else "fp32"
+    wishes = Wishes(
+        fp16, calibration, int8_limit, weights, cycle_check, reference, gate, width, seed, about, repository, overwrite
+    )
     flavour = "tensorrt-rtx" if tensorrt_rtx else "tensorrt" if tensorrt else None
     try:
         if flavour is not None:
@@ -175,25 +188,11 @@ def main(
             refuse_repository(repository, folder, overwrite=overwrite)
         refused: tuple[str, ...] = ()
         if folder is not None and out is not None and more:
-            refused = _add_graphs(folder, fp16, calibration, out, overwrite)
+            refused = add_graphs(folder, out, wishes)
         elif folder is not None and out is not None:
-            _regate(folder, gate, out, overwrite)
+            regate(folder, out, wishes)
         elif out is not None:
-            refused = _export(
-                checkpoint,
-                out,
-                fp16,
-                calibration,
-                weights,
-                cycle_check,
-                reference,
-                gate,
-                width,
-                seed,
-                about,
-                repository,
-                overwrite,
-            )
+            refused = export_checkpoint(checkpoint, out, wishes)
     except (Mr2ctError, CheckpointError, ExportError) as error:
         click.echo(f"mr2ct-export: {error}", err=True)
         sys.exit(1)
@@ -216,86 +215,3 @@ def main(
         click.echo(f"mr2ct-export: stopped; the model folder is whole, {left}", err=True)
         sys.exit(130)
     sys.exit(1 if refused else 0)
-
-
-def _export(
-    checkpoint: Path | None,
-    out: Path,
-    fp16: bool,
-    calibrations: tuple[Path, ...],
-    weights: Packing,
-    cycle_check: bool,
-    references: tuple[Path, ...],
-    gate: tuple[Path, ...],
-    width: int,
-    seed: int,
-    about: Path | None,
-    repository: Path | None,
-    overwrite: bool,
-) -> tuple[str, ...]:
-    from dataclasses import replace
-
-    from mr2ct.reading import read_volume
-    from mr2ct_export.about import read_about
-    from mr2ct_export.calibration import calibration_from_volumes
-    from mr2ct_export.folder import card_name, export, refuse_existing
-    from mr2ct_export.gate import measured_mrs
-    from mr2ct_export.packed_weights import rounded
-    from mr2ct_export.reference import answered, reference_from_volumes
-    from mr2ct_export.untrained import untrained_checkpoint
-    from mr2ct_training.checkpoint import CheckpointError, load_checkpoint
-
-    refuse_existing(out, overwrite=overwrite)
-    source = load_checkpoint(checkpoint) if checkpoint is not None else untrained_checkpoint(width, seed)
-    source = rounded(source, weights)
-    if about is not None:
-        source = replace(source, about={**source.about, **read_about(about)})
-    if repository is not None:
-        refuse_name(repository, card_name(source), overwrite=overwrite)
-    if gate:
-        source = replace(source, measured=measured_mrs(gate))
-    if references:
-        volumes = [read_volume(path) for path in references]
-        slices = reference_from_volumes(volumes, source.slices, source.mr_window, source.mr_to_ct)
-    elif source.reference is not None:
-        mr, head = source.reference
-        slices = answered(mr.numpy(), head.numpy(), source.mr_to_ct)
-    else:
-        raise CheckpointError(f"{checkpoint}: holds no reference slices; give --reference MR.nii.gz")
-    calibration = None
-    if calibrations:
-        volumes = [read_volume(path) for path in calibrations]
-        calibration = calibration_from_volumes(volumes, source.slices, source.mr_window, slices.mr)
-    exported = export(
-        source,
-        slices,
-        out,
-        fp16=fp16,
-        int8=calibration,
-        weights=weights,
-        cycle_check=cycle_check,
-        overwrite=overwrite,
-    )
-    tell_model(exported.card, out)
-    return exported.refused
-
-
-def _add_graphs(
-    folder: Path, fp16: bool, calibrations: tuple[Path, ...], out: Path, overwrite: bool
-) -> tuple[str, ...]:
-    from mr2ct_export.folder import refuse_existing
-    from mr2ct_export.more_graphs import with_graphs
-
-    refuse_existing(out, overwrite=overwrite)
-    exported = with_graphs(folder, out, fp16=fp16, calibrations=calibrations, overwrite=overwrite)
-    tell_model(exported.card, out)
-    return exported.refused
-
-
-def _regate(folder: Path, gate: tuple[Path, ...], out: Path, overwrite: bool) -> None:
-    from mr2ct_export.folder import refuse_existing
-    from mr2ct_export.regated import with_gate
-
-    refuse_existing(out, overwrite=overwrite)
-    click.echo(gate_line(with_gate(folder, gate, out, overwrite=overwrite)))
-    click.echo(f"model folder: {out}")

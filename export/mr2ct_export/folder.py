@@ -163,7 +163,9 @@ def _put_int8(
         )  # fmt: skip
 
     try:
-        quantisation = choose_layers(list(centred), measure, calibrated_on=len(calibration.calibrating))
+        quantisation = choose_layers(
+            list(centred), measure, calibrated_on=len(calibration.calibrating), limits_hu=calibration.limits_hu
+        )
     finally:
         (folder / name).unlink(missing_ok=True)
     chosen = on_disk(to_int8(graph, {layer: layers[layer] for layer in quantisation.int8}))

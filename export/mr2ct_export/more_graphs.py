@@ -12,29 +12,34 @@ import torch
 
 from mr2ct.errors import ModelError
 from mr2ct.model import CARD, Model, graph_file, open_model
-from mr2ct.reading import read_volume
-from mr2ct_export.calibration import calibration_from_volumes
+from mr2ct_export.calibration import calibration_from_files
 from mr2ct_export.folder import Exported, export, folder_or_nothing
 from mr2ct_export.packed_weights import packing_of, unpacked
 from mr2ct_training.checkpoint import Checkpoint
 from mr2ct_training.generator import Generator, GeneratorConfig
 
 
-def with_graphs(folder: Path, out: Path, *, fp16: bool, calibrations: Sequence[Path], overwrite: bool) -> Exported:
+def with_graphs(
+    folder: Path,
+    out: Path,
+    *,
+    fp16: bool,
+    calibrations: Sequence[Path],
+    int8_limit: float | None = None,
+    overwrite: bool,
+) -> Exported:
     """Write a copy of a model folder with an fp16 graph, an int8 one, or both; out may be the folder itself.
 
-    calibrations: MRs to make the int8 graph by, none for no such graph.  A graph that is there already is made anew;
-    one outside its budget is left out and named in `refused`. Raises ModelError when the folder is not as its card
-    says, or its generator is none of mr2ct's; VolumeError when an MR cannot be used; ExportError, OutputError.
+    calibrations: MRs to make the int8 graph by, none for no such graph.  int8_limit: HU, see calibration_from_files.
+    A graph that is there already is made anew; one outside its budget is left out and named in `refused`. Raises
+    ModelError when the folder is not as its card says, or its generator is none of mr2ct's; VolumeError when an MR
+    cannot be used; ExportError, OutputError.
     """
     model = open_model(folder)
     card, reference = model.card, model.reference()
     generator = generator_of(model)
     checkpoint = Checkpoint(generator, card.mr_window, card.ct_window_hu, training=card.training, slices=card.slices)
-    calibration = None
-    if calibrations:
-        volumes = [read_volume(path) for path in calibrations]
-        calibration = calibration_from_volumes(volumes, card.slices, card.mr_window, reference.mr)
+    calibration = calibration_from_files(calibrations, card.slices, card.mr_window, reference.mr, int8_limit)
     with tempfile.TemporaryDirectory() as place, folder_or_nothing(out, overwrite=overwrite) as new:
         exported = export(
             checkpoint, reference, Path(place) / "model", fp16=fp16, int8=calibration, weights=packing_of(_graph(model))

@@ -26,6 +26,7 @@ from mr2ct_export import calibration
 from mr2ct_export.cli import main
 from mr2ct_export.exact_norm import with_exact_norms
 from mr2ct_export.folder import Exported
+from mr2ct_export.sensitivity import LIMITS_HU
 from mr2ct_export.to_onnx import OPSET, to_onnx
 from mr2ct_training.checkpoint import Checkpoint, save_checkpoint
 from mr2ct_training.generator import GeneratorConfig, untrained
@@ -125,6 +126,8 @@ def content_of(folder: Path) -> dict[str, bytes]:
         (["brain.pt", "--fp8"], "--fp8"),
         (["brain.pt", "--int8"], "--int8 and --calibration MR.nii.gz go together"),
         (["brain.pt", "--calibration", "t1.nii.gz"], "--int8 and --calibration MR.nii.gz go together"),
+        (["brain.pt", "--int8-limit", "8"], "--int8-limit goes with --int8"),
+        (["brain.pt", "--int8-limit", "0"], "0 is not in the range 0<x<=20"),
     ],
     ids=str,
 )
@@ -139,6 +142,10 @@ def test_a_folder_to_write_must_be_named(small_file: Path) -> None:
     result = command(small_file)
     assert result.exit_code == 2
     assert "--out" in result.stderr
+
+
+def test_help_names_the_usual_limit_of_int8() -> None:
+    assert f"[default: {LIMITS_HU['p99_9_hu']:g}]" in " ".join(command("-h").stdout.split())
 
 
 def test_help_comes_without_loading_torch() -> None:
@@ -172,13 +179,15 @@ def test_a_checkpoint_with_its_own_slices_needs_no_reference(
 def test_an_int8_graph_is_written_beside_the_others_and_one_mr_may_calibrate_and_certify_it(
     trained_file: Path, head_file: Path, out: Path
 ) -> None:
-    result = command(trained_file, "--out", out, "--int8", "--reference", head_file, "--calibration", head_file)
+    given = (trained_file, "--out", out, "--int8", "--reference", head_file, "--calibration", head_file)
+    result = command(*given, "--int8-limit", 11.5)
     assert result.exit_code == 0, result.stderr
     assert result.stderr == ""
     assert f"{INT8}  {(out / INT8).stat().st_size / 1e6:.1f} MB" in result.stdout
     model = open_model(out)
     assert model.precisions == ("fp32", "int8")
     assert model.card.quantisation is not None
+    assert model.card.quantisation.limits_hu == {**LIMITS_HU, "p99_9_hu": 11.5}
     told = f"in int8: {len(model.card.quantisation.int8)} of the 20 convolutions that could be, by OpenVINO"
     assert told in result.stdout
 

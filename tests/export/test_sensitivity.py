@@ -45,8 +45,15 @@ def test_the_most_sensitive_are_left_out_until_the_rest_fits() -> None:
 
 
 def test_rare_large_errors_count_as_the_mean_does() -> None:
-    engine = Engine(tail=36, down=0.2, first=0.15, second=0.1, third=0.1)
+    engine = Engine(tail=50, down=0.2, first=0.15, second=0.1, third=0.1)
     assert choose_layers(NAMES, engine, calibrated_on=32).int8 == ("first", "second", "third")
+
+
+def test_a_narrower_limit_leaves_more_of_them_out_and_is_kept_with_them() -> None:
+    narrow = {**LIMITS_HU, "p99_9_hu": 2.0}
+    found = choose_layers(NAMES, Engine(down=0.2, first=0.2, second=0.2, third=0.2), calibrated_on=32, limits_hu=narrow)
+    assert len(found.int8) == 2  # hypot(0.1, 0.2, 0.2) x 6 is 1.8
+    assert found.limits_hu == narrow
 
 
 def test_what_was_taken_was_itself_measured_within_the_limits() -> None:
