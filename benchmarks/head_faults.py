@@ -1,14 +1,15 @@
 """What is wrong in a model's synthetic CTs of heads: with the CT known, and of real MRs without one.
 
-    python benchmarks/head_faults.py OUT --model head-t1 [--model FOLDER] [--mr MR ...] [--pairs FOLDER ...]
+    python benchmarks/head_faults.py OUT --model head-t1 [--model FOLDER] [--mr MR ...] [--ct CT ...] [--pairs DIR ...]
 
 --pairs takes folders of simulated_mr.py, whose people are measured against their CT: MAE inside the head, bone Dice
 (over 250 HU), the MAE inside the skull, how much of it came out as bone, and how much of the vault's bone did not.
 --mr takes MRs of which nothing is known. From a point 65 mm below the vertex rays go out through the vault: how many
 meet no bone, how wide the largest hole of it is, how thick bone is; beside them bone deep inside the head, air in the
-scalp and anywhere above 50 mm below the vertex, bone in the last two slices where the volume ends below, and what HU
-soft tissue has. OUT keeps the synthetic CTs by model; run again, it makes only what is missing. The figures end in one
-line of JSON.
+scalp and anywhere above 50 mm below the vertex, bone in the last two slices where the volume ends below, what HU soft
+tissue has, and how much more changes from one sagittal slice to the next than as far backwards; of real CTs, --ct, the
+last alone. OUT keeps the synthetic CTs by model; run again, it makes only what is missing. The figures end in one line
+of JSON.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ def main() -> None:
     parser.add_argument("--model", action="append", required=True, help="a model folder or a model's name")
     parser.add_argument("--mr", type=Path, nargs="*", default=[], help="MRs without a CT")
     parser.add_argument("--pairs", type=Path, nargs="*", default=[], help="folders with mr/ and ct/ of the same names")
+    parser.add_argument("--ct", type=Path, nargs="*", default=[], help="CTs of anybody, to compare slices with")
     parser.add_argument("--save", help="name of a file in benchmarks/results")
     options = parser.parse_args()
     rows: list[dict[str, Any]] = []
@@ -59,6 +61,10 @@ def main() -> None:
         for path in options.mr:
             synthetic = _synthetic(path, model, made)
             rows.append({"model": model, "head": _name(path), **alone(mr2ct.read_volume(path), synthetic)})
+    for path in options.ct:
+        hu = _upright(mr2ct.read_volume(path))
+        change = slice_to_slice(hu, ndimage.binary_fill_holes(hu > -500))
+        rows.append({"model": "none: a CT", "head": _name(path), "slice_to_slice": change})
     for row in rows:
         told = (f"{name} {value:.4g}" for name, value in row.items() if not isinstance(value, str))
         print(f"{row['model'][-24:]:<26}{row['head']:<22}" + ", ".join(told))
@@ -103,7 +109,20 @@ def alone(mr: Volume, synthetic: NDArray[Any]) -> dict[str, float]:
         "before_end_bone_percent": float(100 * (hu[:, last - 8 : last - 4][before] > BONE_HU).mean()),
         "soft_median_hu": float(np.median(soft)),
         "soft_0_to_80_percent": float(100 * ((soft >= BRAIN_HU[0]) & (soft <= BRAIN_HU[1])).mean()),
+        "slice_to_slice": slice_to_slice(hu, inside),
     }
+
+
+def slice_to_slice(hu: Hu, inside: NDArray[np.bool_]) -> float:
+    """Mean |change| to the next sagittal slice over mean |change| as far to the back, inside: about 1 in a true CT.
+
+    Above 1, slices jump, as those of a network that sees one at a time may.  hu: left, inferior, posterior by 1 mm.
+    """
+    across, along = (
+        float(np.abs(np.diff(hu, axis=axis))[ends].mean())
+        for axis, ends in ((0, inside[1:] & inside[:-1]), (2, inside[:, :, 1:] & inside[:, :, :-1]))
+    )
+    return across / along
 
 
 def _vault(hu: Hu, inside: NDArray[np.bool_], vertex: int) -> dict[str, float]:
@@ -136,11 +155,7 @@ def _vault(hu: Hu, inside: NDArray[np.bool_], vertex: int) -> dict[str, float]:
 
 def _upright(volume: Volume) -> Hu:
     """(k, j, i) to the left, to inferior, to posterior, on voxels of 1 mm."""
-    image = sitk.GetImageFromArray(np.ascontiguousarray(volume.voxels).astype(np.float32))
-    image.SetSpacing(volume.grid.spacing)
-    image.SetOrigin(volume.grid.origin)
-    image.SetDirection(volume.grid.direction)
-    image = sitk.DICOMOrient(image, "PIL")
+    image = sitk.DICOMOrient(volume.grid.image(volume.voxels.astype(np.float32)), "PIL")
     size = [round(n * mm) for n, mm in zip(image.GetSize(), image.GetSpacing(), strict=True)]
     even = sitk.Resample(
         image,
@@ -162,7 +177,7 @@ def _synthetic(path: Path, model: str, folder: Path) -> NDArray[Any]:
     if not made.exists():
         folder.mkdir(parents=True, exist_ok=True)
         opened = mr2ct.open_model(model)
-        with mr2ct.choose_backend(opened, quality="fast") as choice:
+        with mr2ct.choose_backend(opened) as choice:
             mr2ct.write_volume(mr2ct.synthesize(mr2ct.read_volume(path), opened, choice).volume, made)
     return mr2ct.read_volume(made).voxels
 

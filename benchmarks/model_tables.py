@@ -21,6 +21,7 @@ FAULTS = {
     "end_bone_percent": ("bone in the last two slices, %", ".0f"),
     "soft_median_hu": ("soft tissue, median HU", ".0f"),
     "soft_0_to_80_percent": ("of it within 0 to 80 HU, %", ".0f"),
+    "slice_to_slice": ("change from slice to slice, in 1 of that from front to back", ".2f"),
 }
 PEOPLE = {"mae_hu": ".0f", "bone_dice": ".2f", "inside_skull_mae_hu": ".0f"}
 
@@ -66,7 +67,10 @@ def graphs_text(result: dict[str, Any]) -> str:
 
 
 def faults_text(versions: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> str:
-    """Of each version head-faults-N.json, of real MRs without a CT, and head-faults-simulated-N.json."""
+    """Of each version head-faults-N.json, of real MRs without a CT, and head-faults-simulated-N.json.
+
+    Real CTs are in the last of the first, for what changes from slice to slice.
+    """
     real = [{row["head"]: row for row in result["heads"]} for result, _ in versions]
     first = "version " + ", ".join(str(n + 1) for n in range(len(versions)))
     rows = [(first, *HEADS.values()), ("---",) * (len(HEADS) + 1)]
@@ -77,8 +81,10 @@ def faults_text(versions: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> st
         ", ".join(f"{sum(row[key] for row in each) / len(each):{form}}" for each in people)
         for key, form in PEOPLE.items()
     )
+    cts = [row["slice_to_slice"] for head, row in real[-1].items() if head not in HEADS]
+    told = "" if not cts else f"\n\nFrom slice to slice {len(cts)} real CTs change by {min(cts):.2f} to {max(cts):.2f}."
     return (
-        f"{_lines(rows)}\n\nOn {len(people[0])} simulated people that none was trained on, of another seed: "
+        f"{_lines(rows)}{told}\n\nOn {len(people[0])} simulated people that none was trained on, of another seed: "
         f"MAE {mae} HU, bone Dice {dice}, MAE inside the skull {inside} HU."
     )
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from head_faults import CENTRE_MM, _vault, against
+from head_faults import CENTRE_MM, _vault, against, slice_to_slice
 
 SIZE = 104
 SCALP, SKULL, BRAIN = 48, 42, 35  # radii, mm
@@ -41,3 +41,12 @@ def test_a_hole_in_the_vault_has_its_width() -> None:
     across = np.sqrt(np.maximum(r**2 - (j - 74.5) ** 2, 0))
     hole = np.where((j < vertex + CENTRE_MM // 2) & (across < 15) & (ct > 250), np.float32(40), ct)
     assert _vault(hole, ct > -500, vertex)["largest_hole_mm"] == pytest.approx(30, rel=0.2)
+
+
+def test_slices_that_jump_are_told_from_anatomy_that_changes() -> None:
+    ct, _ = ball()
+    assert slice_to_slice(ct, ct > -500) == pytest.approx(1, abs=0.02)
+    jumps = ct + 60 * (np.arange(SIZE) % 2)[:, None, None]
+    assert slice_to_slice(jumps.astype(np.float32), ct > -500) > 1.5
+    turned = np.moveaxis(jumps, 0, 2).astype(np.float32)
+    assert slice_to_slice(turned, np.moveaxis(ct > -500, 0, 2)) < 0.7

@@ -18,10 +18,12 @@ def of_people(*mae: float) -> dict[str, Any]:
 def test_faults_stand_version_beside_version_and_people_in_their_mean() -> None:
     older, newer = of_heads(3.0), of_heads(1.0)
     newer["heads"][-1]["largest_hole_mm"] = 7.0  # of the last head alone
+    newer["heads"] += [{"head": f"ct {n}", "slice_to_slice": change} for n, change in enumerate((1.02, 0.9, 0.95))]
     text = faults_text([(older, of_people(100, 120)), (newer, of_people(80, 90))])
     lines = text.splitlines()
     assert lines[0].startswith("| version 1, 2 | older (seg3d) |")
     assert "| its widest hole, mm | 3, 1 | 3, 1 | 3, 1 | 3, 7 |" in lines
+    assert lines[-3] == "From slice to slice 3 real CTs change by 0.90 to 1.02."
     assert lines[-1].endswith("MAE 110, 85 HU, bone Dice 0.50, 0.50, MAE inside the skull 20, 20 HU.")
 
 
