@@ -150,8 +150,8 @@ def main(
         raise click.UsageError("--untrained needs --reference MR.nii.gz, an MR of a head to prove the graphs on")
     if int8 is not bool(calibration):
         raise click.UsageError("--int8 and --calibration MR.nii.gz go together: give both, or none")
-    if int8_limit is not None and not int8:
-        raise click.UsageError("--int8-limit goes with --int8")
+    if int8_limit is not None and not (int8 and int8_limit > 0):  # nan is in every range
+        raise click.UsageError("--int8-limit goes with --int8, and is a number of HU")
     if tensorrt_rtx and repository is not None:
         raise click.UsageError("Triton runs no engine of TensorRT-RTX: --triton with --tensorrt, or with neither")
     folder = model_folder(checkpoint)

@@ -27,8 +27,11 @@ def unpack(library: Any, network: Any) -> list[NDArray[Any]]:
     for layer in layers:
         if layer.type != library.LayerType.DEQUANTIZE or not layer.name.endswith(UNPACK):
             continue
+        sources = [makers.get(layer.get_input(index).name) for index in range(2)]
+        if not all(source is not None and source.type == library.LayerType.CONSTANT for source in sources):
+            continue  # a graph that is not of mr2ct-export has such a name for something else
         result = layer.get_output(0)
-        whole, step = (_numbers(library, makers[layer.get_input(index).name]) for index in range(2))
+        whole, step = (_numbers(library, source) for source in sources)
         layer.__class__ = library.IDequantizeLayer
         half = result.dtype == library.DataType.HALF
         weights = unpacked(whole.reshape(tuple(result.shape)), step, layer.axis)

@@ -128,6 +128,7 @@ def content_of(folder: Path) -> dict[str, bytes]:
         (["brain.pt", "--calibration", "t1.nii.gz"], "--int8 and --calibration MR.nii.gz go together"),
         (["brain.pt", "--int8-limit", "8"], "--int8-limit goes with --int8"),
         (["brain.pt", "--int8-limit", "0"], "0 is not in the range 0<x<=20"),
+        (["brain.pt", "--int8", "--calibration", "t1.nii.gz", "--int8-limit", "nan"], "is a number of HU"),
     ],
     ids=str,
 )

@@ -82,3 +82,21 @@ def test_the_plan_is_as_large_as_that_of_the_same_weights_kept_whole(
     assert packed.ByteSize() < 0.6 * whole.ByteSize()
     plans = [build(rtx, graph.SerializeToString(), WHOLE).plan for graph in (whole, packed)]
     assert len(plans[1]) == pytest.approx(len(plans[0]), rel=0.02)
+
+
+def test_a_node_that_only_has_the_name_is_left_as_it_is(rtx: Flavour) -> None:
+    nodes = [
+        onnx.helper.make_node("QuantizeLinear", ["mr", "step", "zero"], ["whole"], name="mr.whole"),
+        onnx.helper.make_node("DequantizeLinear", ["whole", "step", "zero"], ["synthetic_ct"], name="mr.unpacked"),
+    ]
+    ends = [
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["n", 1, 256, 256])
+        for name in ("mr", "synthetic_ct")
+    ]
+    numbers = [
+        onnx.numpy_helper.from_array(np.array(0.01, np.float32), "step"),
+        onnx.numpy_helper.from_array(np.array(0, np.int8), "zero"),
+    ]
+    graph = onnx.helper.make_graph(nodes, "small", ends[:1], ends[1:], numbers)
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)], ir_version=10)
+    assert build(rtx, model.SerializeToString(), WHOLE).plan
