@@ -15,11 +15,13 @@ Spacing = tuple[float, float, float]
 BONE_HU, AIR_HU, CLEAR_HU = 250, -300, -600  # clear: what the generator has for air, the end of its window
 SOFT_HU, BRAIN_HU, WATER_HU, SCALP_HU, VAULT_HU = 200, 32.0, 12.0, 0.0, 900.0
 ABOVE_MM, AIRLESS_MM, BASE_MM = 75, 70, 115  # below the vertex: the vault; the part without a sinus; the brain
-SKIN_MM, SCALP_MM, BRAIN_FROM_MM = 3, 5, 6  # below the skin
+SKIN_MM, SCALP_MM, BRAIN_FROM_MM, WHITE_FROM_MM = 3, 5, 6, 30  # below the skin
+CORE_MM, GROWN_MM = 4, 5.5  # of the brain's largest part from its surface, and what is brain around it
 INNER_MM = 1.5  # from the brain's surface, where a voxel may hold part of a thin skull
 FOLD_MM = 8  # the brain's furrows and ventricles are closed by a ball of this radius
 GRAIN_MM = 3.5  # gaps and spots in a vault up to twice this wide are bone, too
-BLACK, DARK = 0.16, 0.45  # of white matter's signal: air and compact bone; water and compact bone
+# Of white matter's signal: air and compact bone; water and compact bone; marrow at most; fat and vessels at least.
+BLACK, DARK, MARROW, BRIGHT = 0.16, 0.45, 0.8, 1.7
 SINUS_MM, FACE = 3.5, 0.38  # half of a space wider than bone of the face; the part of a head's length that is face
 FACE_FROM_MM = 95  # below the vertex; a black space higher up may be a thick frontal bone
 SINUS_CM3, FAR_MM, KNOWN_SHARE = 0.3, 5, 0.25  # of a sinus; how far, and how much of it, from what a model held for air
@@ -37,7 +39,7 @@ def corrected(mr: Hu, head: Mask, hu: Hu, earlier: Hu, spacing: Spacing) -> tupl
     below_vertex = ((np.arange(head.shape[1]) - rows[0]) * spacing[1])[None, :, None]
     above = np.broadcast_to(below_vertex < ABOVE_MM, head.shape)
     calm = ndimage.gaussian_filter(mr, [0.7 / mm for mm in spacing])
-    white = float(np.median(calm[(depth > 30) & (hu > -50) & (hu < 100) & above]))
+    white = float(np.median(calm[(depth > WHITE_FROM_MM) & (hu > -50) & (hu < 100) & above]))
     brain = _brain(calm / white, hu, depth, spacing)
     result, changed = hu.copy(), {}
     cm3 = float(np.prod(spacing)) / 1000
@@ -57,7 +59,7 @@ def corrected(mr: Hu, head: Mask, hu: Hu, earlier: Hu, spacing: Spacing) -> tupl
     change("air_in_vault", airless, np.where(black, VAULT_HU, SCALP_HU).astype(np.float32))
     shell = above & ~brain & (depth > SKIN_MM)
     bone = result > BONE_HU
-    spots = _closed(bone & above, GRAIN_MM, spacing) & shell & ~bone & (calm < 0.8 * white)
+    spots = _closed(bone & above, GRAIN_MM, spacing) & shell & ~bone & (calm < MARROW * white)
     spots &= below_vertex < AIRLESS_MM
     change("spots_of_vault", spots, np.maximum(result, _around(result, bone & above, spacing)))
     wall = closed_vault(result, calm, brain, head, ABOVE_MM, spacing)
@@ -69,12 +71,12 @@ def corrected(mr: Hu, head: Mask, hu: Hu, earlier: Hu, spacing: Spacing) -> tupl
 
 def _brain(signal: Hu, hu: Hu, depth: NDArray[np.float64], spacing: Spacing) -> Mask:
     """The brain with its furrows and ventricles, at its surface without the water."""
-    likely = (signal > DARK) & (signal < 1.7) & (hu < SOFT_HU) & (depth > BRAIN_FROM_MM)
-    cores, _ = ndimage.label(ndimage.distance_transform_edt(likely, sampling=spacing) > 4)
+    likely = (signal > DARK) & (signal < BRIGHT) & (hu < SOFT_HU) & (depth > BRAIN_FROM_MM)
+    cores, _ = ndimage.label(ndimage.distance_transform_edt(likely, sampling=spacing) > CORE_MM)
     sizes = np.bincount(cores.ravel())
     sizes[0] = 0
     core = cores == sizes.argmax()
-    tissue = likely & (ndimage.distance_transform_edt(~core, sampling=spacing) < 5.5)
+    tissue = likely & (ndimage.distance_transform_edt(~core, sampling=spacing) < GROWN_MM)
     return ndimage.binary_fill_holes(_closed(tissue, FOLD_MM, spacing))
 
 
