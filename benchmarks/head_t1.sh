@@ -70,25 +70,25 @@ for person in ${HELD_OUT_3:-medimodel_skull-08 visible_human_male-08}; do set --
 mr2ct-prepare --mr "$out/corrected/mr" --mr "$out/simulated-3/mr" --mr "$out/drawn-mr" \
     --ct "$out/corrected/ct" --ct "$out/simulated-3/ct" --ct "$out/drawn-ct" --aligned \
     --mr-percentile 0 99.5 --head-slices-only "$@" --out "$out/whole-3"
-# shellcheck disable=SC2086  # words of it are options
-[ -d "$out/set-3" ] || "$python" "$here/thin_dataset.py" "$out/whole-3" "$out/set-3" \
-    --pairs-every 5 --validation-every 16 $whole
-resume=
-[ ! -f "$out/run-3/last.ckpt" ] || resume=--resume
-mr2ct-train "$out/set-3" --out "$out/run-3" $resume --start-from "$out/mixed.ckpt" --scheme paired \
-    --device "${DEVICE:-auto}" --precision bf16-mixed --batch 1 --seed 3 --augment --learning-rate 0.0001 \
-    --epochs 3 --epochs-linear 3 --steps-per-epoch 800
+# NUMBER START EVERY OPTIONS: the run of this number and seed, from a checkpoint, with each EVERYth slice of those that are not real
+further() {
+    number=$1
+    start=$2
+    every=$3
+    shift 3
+    # shellcheck disable=SC2086  # words of it are options
+    [ -d "$out/set-$number" ] || "$python" "$here/thin_dataset.py" "$out/whole-3" "$out/set-$number" \
+        --pairs-every "$every" --validation-every 16 $whole
+    resume=
+    [ ! -f "$out/run-$number/last.ckpt" ] || resume=--resume
+    mr2ct-train "$out/set-$number" --out "$out/run-$number" $resume --start-from "$start" --scheme paired \
+        --device "${DEVICE:-auto}" --precision bf16-mixed --batch 1 --seed "$number" --augment "$@"
+}
+further 3 "$out/mixed.ckpt" 5 --learning-rate 0.0001 --epochs 3 --epochs-linear 3 --steps-per-epoch 800
 "$python" "$here/mix_checkpoints.py" "$out/mixed.ckpt" "$out/run-3/last.ckpt" "$out/mixed-3.ckpt" --of-second 0.5
 # And half an hour more in which more than half of the slices are real. The shipped model's targets of the hour before were
 # of an earlier state of the rules (commit 51d69b9), in which vaults were drawn thinner and a forehead could hold air.
-# shellcheck disable=SC2086
-[ -d "$out/set-4" ] || "$python" "$here/thin_dataset.py" "$out/whole-3" "$out/set-4" \
-    --pairs-every 12 --validation-every 16 $whole
-resume=
-[ ! -f "$out/run-4/last.ckpt" ] || resume=--resume
-mr2ct-train "$out/set-4" --out "$out/run-4" $resume --start-from "$out/mixed-3.ckpt" --scheme paired \
-    --device "${DEVICE:-auto}" --precision bf16-mixed --batch 1 --seed 4 --augment --learning-rate 0.00005 \
-    --epochs 1 --epochs-linear 3 --steps-per-epoch 600
+further 4 "$out/mixed-3.ckpt" 12 --learning-rate 0.00005 --epochs 1 --epochs-linear 3 --steps-per-epoch 600
 
 set --
 calibrating=
