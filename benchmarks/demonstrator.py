@@ -72,13 +72,13 @@ def main() -> None:
 
 def _evaluated(out: Path, mrs: list[Path], model: str, paired: str | None) -> Any:
     methods: dict[str, Callable[[Volume], Volume]] = {
-        model: _by_model(model),
-        "soft tissue everywhere": lambda mr: _classes(mr, []),
-        "three classes of grey": lambda mr: _classes(mr, [BONE_HU, SOFT_HU, FAT_HU]),
-        "untrained generator": _by_model(UNTRAINED, uncertified=True),
+        model: by_model(model),
+        "soft tissue everywhere": lambda mr: by_classes(mr, []),
+        "three classes of grey": lambda mr: by_classes(mr, [BONE_HU, SOFT_HU, FAT_HU]),
+        "untrained generator": by_model(UNTRAINED, uncertified=True),
     }
     if paired is not None:
-        methods["paired network of the experiment"] = _by_model(paired)
+        methods["paired network of the experiment"] = by_model(paired)
     rows = []
     for path in mrs:
         mr = mr2ct.read_volume(path)
@@ -98,7 +98,9 @@ def _evaluated(out: Path, mrs: list[Path], model: str, paired: str | None) -> An
     return evaluation
 
 
-def _by_model(name: str, *, uncertified: bool = False) -> Callable[[Volume], Volume]:
+def by_model(name: str, *, uncertified: bool = False) -> Callable[[Volume], Volume]:
+    """What makes the synthetic CT of an MR, by a model folder or a model's name."""
+
     def made(mr: Volume) -> Volume:
         model = mr2ct.open_model(name)
         with mr2ct.choose_backend(model, quality="fast", uncertified=uncertified) as choice:
@@ -107,7 +109,7 @@ def _by_model(name: str, *, uncertified: bool = False) -> Callable[[Volume], Vol
     return made
 
 
-def _classes(mr: Volume, hu: list[int]) -> Volume:
+def by_classes(mr: Volume, hu: list[int]) -> Volume:
     """Grey values between Otsu's thresholds become these HU, darkest first; all of them soft tissue without."""
     head = head_mask(mr)
     ct = np.full(mr.voxels.shape, AIR_HU, np.int16)
