@@ -89,6 +89,37 @@ def faults_text(versions: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> st
     )
 
 
+def skull_text(result: dict[str, Any]) -> str:
+    """Rows of real-skull.json: bone of a real patient's CT, as it was registered and where it fits best."""
+    head = (
+        "bone of the patient of " + result["mr"],
+        "Dice",
+        "surfaces apart, mean",
+        "95th percentile",
+        "shifted: Dice",
+        "mean",
+    )
+    rows = [head, ("---",) * 6]
+    for row in result["methods"]:
+        there, shifted = row["as_registered"], row["shifted"]
+        name = f"**{row['method']}**" if row["method"] == result["methods"][0]["method"] else row["method"]
+        distances = [f"{there[key]:.1f} mm" for key in ("surface_mean_mm", "surface_p95_mm")]
+        rows.append(
+            (
+                name,
+                f"{there['bone_dice']:.2f}",
+                *distances,
+                f"{shifted['bone_dice']:.2f}",
+                f"{shifted['surface_mean_mm']:.1f} mm",
+            )
+        )
+    along = ", ".join(f"{abs(mm):g}" for mm in result["shift_mm"])
+    told = (
+        f"Shifted: the skull moved by {along} mm along slices, rows and columns, where it fits the first model's best."
+    )
+    return f"{_lines(rows)}\n\n{told}"
+
+
 def _error(proof: dict[str, Any]) -> str:
     return f"{proof['mean_hu']:.2g}, {proof['p99_9_hu']:.2g}, {proof['max_hu']:.2g} HU"
 

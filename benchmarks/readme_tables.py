@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from clinic_tables import clinic_text, gate_text
-from model_tables import card_text, demonstrator_text, faults_text, graphs_text
+from model_tables import card_text, demonstrator_text, faults_text, graphs_text, skull_text
 from throughput_table import throughput_text
 
 HERE = Path(__file__).resolve().parent
@@ -172,6 +172,10 @@ def faults() -> str | None:
     return faults_text(found) if found else None
 
 
+def skull() -> str | None:
+    return skull_text(_result("real-skull")) if _is_there("real-skull") else None
+
+
 def table_one() -> str:
     """Rows of benchmarks/results/table1-cpu.json."""
     result = _result("table1-cpu")
@@ -233,6 +237,7 @@ TABLES: dict[str, Callable[[], str | None]] = {
     "card": card,
     "graphs": graphs,
     "faults": faults,
+    "skull": skull,
     "table 1": table_one,
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from model_tables import FAULTS, HEADS, faults_text, graphs_text
+from model_tables import FAULTS, HEADS, faults_text, graphs_text, skull_text
 
 
 def of_heads(value: float) -> dict[str, Any]:
@@ -38,3 +38,13 @@ def test_a_graph_outside_its_budget_is_told_to_be() -> None:
     assert lines[2] == "| int8: an engine | drawn, the card's | 11.5 MB | 0.5, 10, 40 HU | mean 1, p99.9 20 HU |"
     assert lines[3] == "| int8: an engine | p08 |  | 0.5, 22, 40 HU | mean 1, p99.9 20 HU: outside |"
     assert lines[-1] == "In int8: 2 of the 20 convolutions that could be."
+
+
+def test_a_real_skull_is_told_as_registered_and_as_it_fits_best() -> None:
+    measured = {"bone_dice": 0.68, "surface_mean_mm": 1.9, "surface_p95_mm": 5.0}
+    best = {"bone_dice": 0.73, "surface_mean_mm": 1.68, "surface_p95_mm": 5.1}
+    rows = [{"method": name, "as_registered": measured, "shifted": best} for name in ("head-t1", "other")]
+    lines = skull_text({"mr": "seg3d", "shift_mm": [2.7, -0.9, 0.0], "methods": rows}).splitlines()
+    assert lines[2] == "| **head-t1** | 0.68 | 1.9 mm | 5.0 mm | 0.73 | 1.7 mm |"
+    assert lines[3].startswith("| other |")
+    assert "moved by 2.7, 0.9, 0 mm" in lines[-1]
