@@ -7,7 +7,7 @@ from typing import Any
 
 DRAWN = ("mae_hu_in_mask", "psnr_db_in_mask_range_4095", "dice_in_mask_bone", "jump_ratio_in_mask")
 HEADS = {
-    "seg3d": "older (seg3d)",
+    "seg3d": "aged 15 (seg3d)",
     "studyforrest_defaced": "studyforrest",
     "fnndsc_sag": "child (fnndsc_sag)",
     "fnndsc_adi": "**held out** (fnndsc_adi)",
@@ -117,7 +117,9 @@ def skull_text(result: dict[str, Any]) -> str:
     told = (
         f"Shifted: the skull moved by {along} mm along slices, rows and columns, where it fits the first model's best."
     )
-    return f"{_lines(rows)}\n\n{told}"
+    bone, skull = result["methods"][0]["bone_cm3"], result["skull_cm3"]
+    volumes = f"Bone of the first model: {bone:.0f} cm3; the skull: {skull:.0f} cm3."
+    return f"{_lines(rows)}\n\n{told} {volumes}"
 
 
 def _error(proof: dict[str, Any]) -> str:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
@@ -49,8 +50,14 @@ def main() -> None:
     shift = best_shift(next(iter(bones.values())), skull, spacing)
     bones["three classes of grey"] = by_classes(mr, [BONE_HU, SOFT_HU, FAT_HU]).voxels > OVER_HU
     shifted = moved(skull, shift) & head
-    rows = [
-        {"method": name, "as_registered": agreement(bone, skull, spacing), "shifted": agreement(bone, shifted, spacing)}
+    cm3 = float(np.prod(spacing)) / 1000
+    rows: list[dict[str, Any]] = [
+        {
+            "method": name,
+            "bone_cm3": float(bone.sum() * cm3),
+            "as_registered": agreement(bone, skull, spacing),
+            "shifted": agreement(bone, shifted, spacing),
+        }
         for name, bone in bones.items()
     ]
     millimetres = [round(voxels * mm, 2) for voxels, mm in zip(shift, spacing, strict=True)]
@@ -61,7 +68,8 @@ def main() -> None:
         )
         print(f"{row['method']:<24}" + "; ".join(told))
     print(f"shifted by {millimetres} mm along slices, rows and columns")
-    facts = {"mr": _name(options.mr), "skull": options.skull.name, "shift_mm": millimetres, "methods": rows}
+    facts = {"mr": _name(options.mr), "skull": options.skull.name, "skull_cm3": float(skull.sum() * cm3)}
+    facts |= {"shift_mm": millimetres, "methods": rows}
     finish({**ran("real_skull", "onnxruntime", "openvino", "scipy"), **facts}, options.save)
 
 
@@ -86,7 +94,8 @@ def best_shift(bone: Mask, skull: Mask, spacing: tuple[float, ...]) -> tuple[int
 
 def moved(mask: Mask, shift: Sequence[int]) -> Mask:
     """A mask shifted by voxels along k, j, i; what comes in from outside is False."""
-    return ndimage.shift(mask.view(np.uint8), shift, order=0, prefilter=False).view(bool)
+    there: Mask = ndimage.shift(mask.view(np.uint8), shift, order=0, prefilter=False).view(bool)
+    return there
 
 
 def agreement(bone: Mask, skull: Mask, spacing: tuple[float, ...]) -> dict[str, float]:

@@ -21,7 +21,7 @@ def test_faults_stand_version_beside_version_and_people_in_their_mean() -> None:
     newer["heads"] += [{"head": f"ct {n}", "slice_to_slice": change} for n, change in enumerate((1.02, 0.9, 0.95))]
     text = faults_text([(older, of_people(100, 120)), (newer, of_people(80, 90))])
     lines = text.splitlines()
-    assert lines[0].startswith("| version 1, 2 | older (seg3d) |")
+    assert lines[0].startswith("| version 1, 2 | aged 15 (seg3d) |")
     assert "| its widest hole, mm | 3, 1 | 3, 1 | 3, 1 | 3, 7 |" in lines
     assert lines[-3] == "From slice to slice 3 real CTs change by 0.90 to 1.02."
     assert lines[-1].endswith("MAE 110, 85 HU, bone Dice 0.50, 0.50, MAE inside the skull 20, 20 HU.")
@@ -43,8 +43,12 @@ def test_a_graph_outside_its_budget_is_told_to_be() -> None:
 def test_a_real_skull_is_told_as_registered_and_as_it_fits_best() -> None:
     measured = {"bone_dice": 0.68, "surface_mean_mm": 1.9, "surface_p95_mm": 5.0}
     best = {"bone_dice": 0.73, "surface_mean_mm": 1.68, "surface_p95_mm": 5.1}
-    rows = [{"method": name, "as_registered": measured, "shifted": best} for name in ("head-t1", "other")]
-    lines = skull_text({"mr": "seg3d", "shift_mm": [2.7, -0.9, 0.0], "methods": rows}).splitlines()
+    rows = [
+        {"method": name, "bone_cm3": 539.3, "as_registered": measured, "shifted": best} for name in ("head-t1", "other")
+    ]
+    result = {"mr": "seg3d", "skull_cm3": 429.9, "shift_mm": [2.7, -0.9, 0.0], "methods": rows}
+    lines = skull_text(result).splitlines()
     assert lines[2] == "| **head-t1** | 0.68 | 1.9 mm | 5.0 mm | 0.73 | 1.7 mm |"
     assert lines[3].startswith("| other |")
     assert "moved by 2.7, 0.9, 0 mm" in lines[-1]
+    assert lines[-1].endswith("539 cm3; the skull: 430 cm3.")
