@@ -13,6 +13,7 @@ https://github.com/CIBC-Internal/Seg3DData, Brain_DataSet/Skull.nrrd.
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from scipy import ndimage
 import mr2ct
 from demonstrator import BONE_HU, FAT_HU, SOFT_HU, by_classes, by_model
 from machine import finish, ran
+from mr2ct.errors import Mr2ctError
 from mr2ct.head import head_mask
 from mr2ct.volume import Volume
 from mr2ct_training.evaluation.metrics import TISSUE_LIMITS_HU, dice
@@ -41,6 +43,15 @@ def main() -> None:
     parser.add_argument("--model", action="append", help="a model folder or a model's name  [default: head-t1]")
     parser.add_argument("--save", help="name of a file in benchmarks/results")
     options = parser.parse_args()
+    try:
+        _compare(options)
+    except Mr2ctError as error:
+        sys.exit(f"real_skull.py: {error}")
+    except RuntimeError as error:  # ITK's, of many lines, the last of which says what it is
+        sys.exit(f"real_skull.py: {options.skull}: {str(error).strip().splitlines()[-1]}")
+
+
+def _compare(options: argparse.Namespace) -> None:
     mr = mr2ct.read_volume(options.mr)
     head, spacing = head_mask(mr), mr.grid.spacing[::-1]
     skull = on_grid(sitk.ReadImage(str(options.skull)), mr) & head
